@@ -1,0 +1,95 @@
+/**
+ * Starts child processes of ours: the entry file's own extension decides between TypeScript source and the packed form, the
+ * environment is an allow-list (no credentials), and the channel is a Unix socket pair on descriptor 3.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { Socket } from 'node:net'
+import { constants, setPriority } from 'node:os'
+import { createInterface } from 'node:readline'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { Clock } from '../lib/clock.ts'
+
+/** Descriptor of the channel in the child. */
+const CHANNEL_FD = 3
+/** What a child may inherit: where programs and libraries are, the language, temp folders, the GPU drivers' own switches. Never credentials. */
+const INHERITED = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'VK_ICD_FILENAMES', 'VK_DRIVER_FILES', 'CUDA_VISIBLE_DEVICES', 'NVIDIA_VISIBLE_DEVICES']
+
+export interface SpawnOptions {
+  /** The child's entry file, as `new URL('./x-main.ts', import.meta.url)`; `.ts` becomes `.js` when this module itself was compiled. */
+  readonly entry: URL
+  readonly args?: readonly string[]
+  /** Added to the allow-listed environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Cap on private writable memory (RLIMIT_DATA) in bytes. Node itself starts with some 600 MB. */
+  readonly dataLimitBytes?: number
+  /** Runs at the lowest CPU priority but one. */
+  readonly isBackground?: boolean
+  /** A line that the child wrote to stdout or stderr. */
+  onLine(stream: 'stdout' | 'stderr', line: string): void
+}
+
+export interface ExitInfo {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface Child {
+  readonly pid: number
+  readonly channel: Duplex
+  /** Resolves when the process is gone; never rejects. */
+  readonly exited: Promise<ExitInfo>
+  /** SIGKILL; idempotent. */
+  kill(): void
+}
+
+/** @throws Error when the process cannot be started at all */
+export function spawnChild(options: SpawnOptions): Child {
+  const isSource = import.meta.url.endsWith('.ts')
+  const entry = fileURLToPath(options.entry).replace(/\.[tj]s$/, isSource ? '.ts' : '.js')
+  const env: Record<string, string> = { ...options.env }
+  for (const name of INHERITED) {
+    const value = process.env[name]
+    if (value !== undefined) env[name] = value
+  }
+  const command = [process.execPath, '--no-warnings', entry, ...(options.args ?? [])]
+  // A shell sets the limit because Node cannot; exec keeps the pid.
+  const [file = '', ...args] =
+    options.dataLimitBytes === undefined ? command : ['/bin/sh', '-c', `ulimit -d ${Math.ceil(options.dataLimitBytes / 1024)} && exec "$@"`, 'sh', ...command]
+  const child: ChildProcess = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const channel = child.stdio[CHANNEL_FD] as Duplex
+  if (child.pid === undefined) throw new Error(`cannot start ${file}`)
+  // The channel reports the death as an ordinary close; EPIPE and ECONNRESET of the last writes say nothing more.
+  channel.on('error', () => {})
+  if (options.isBackground === true) lowerPriority(child.pid)
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const pipe = child[stream]
+    if (pipe !== null) createInterface({ input: pipe, crlfDelay: Infinity }).on('line', (line) => options.onLine(stream, line))
+  }
+  const exited = new Promise<ExitInfo>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+    child.once('error', () => resolve({ code: null, signal: null }))
+  })
+  return { pid: child.pid, channel, exited, kill: () => void child.kill('SIGKILL') }
+}
+
+/** The child's end of the channel. */
+export function parentChannel(): Duplex {
+  return new Socket({ fd: CHANNEL_FD, readable: true, writable: true })
+}
+
+/** Waits for a child that was asked to end, and kills it after `graceMs`. */
+export async function awaitExit(child: Child, graceMs: number, clock: Clock): Promise<ExitInfo> {
+  const timer = clock.after(graceMs, () => child.kill())
+  const exit = await child.exited
+  timer.cancel()
+  return exit
+}
+
+function lowerPriority(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW - 1)
+  } catch {
+    // The process may be gone already, or priorities may be forbidden here: it is a courtesy, not a need.
+  }
+}
