@@ -60,3 +60,27 @@ export function elementCount(shape: readonly number[]): number {
   for (const size of shape) count *= size
   return count
 }
+
+/**
+ * Elements of a tensor in memory, row-major. BOOL is one byte of 0 or 1, FP16 the bits of IEEE 754 half precision,
+ * BYTES a list of strings (valid UTF-8 without NUL: ONNX Runtime's binding mangles anything else).
+ */
+export type TensorData =
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Float32Array
+  | Float64Array
+  | readonly string[]
+
+export interface Tensor {
+  readonly name: string
+  readonly datatype: Datatype
+  readonly shape: readonly number[]
+  readonly data: TensorData
+}
