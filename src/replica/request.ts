@@ -1,0 +1,108 @@
+/**
+ * One inference on its way through the replica: from admission, over the wait for its model and its turn, to exactly one
+ * outcome. It ends when it is answered, fails, passes its deadline, or its client leaves, whichever comes first; what comes
+ * later is thrown away. A lease it holds is given back by whoever works on it, never by the client's leaving.
+ */
+import { GatewayError } from '../domain/errors.ts'
+import type { CacheOutcome, PhaseTimings } from '../domain/phases.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { Clock, Timer } from '../lib/clock.ts'
+
+/** What the worker made of it. */
+export interface Outcome {
+  readonly body: Buffer
+  readonly jsonBytes?: number
+  readonly batchRows: number
+}
+
+export interface RequestBody {
+  readonly body: readonly Buffer[]
+  readonly bodyBytes: number
+  readonly jsonBytes?: number
+}
+
+export class ReplicaRequest {
+  readonly version: ModelVersion
+  readonly key: string
+  readonly tenant: string
+  readonly content: RequestBody
+  readonly arrivedAt: number
+  readonly deadlineAt: number
+  /** When it began to wait for its turn; set by the dispatcher. */
+  enqueuedAt = 0
+  cache: CacheOutcome = 'hit'
+  readonly timings: PhaseTimings = {}
+  /** What it waits for, for the message of a passed deadline. */
+  waitsFor = 'admission'
+  readonly outcome: Promise<Outcome>
+  #resolve!: (outcome: Outcome) => void
+  #reject!: (error: GatewayError) => void
+  #isSettled = false
+  #onSettled: (() => void) | undefined
+  readonly #timer: Timer
+  readonly #signal: AbortSignal
+  readonly #onAbort = () => this.fail(new GatewayError('CLIENT_GONE', 'the client left before the answer', this.#names()))
+
+  constructor(version: ModelVersion, content: RequestBody, timeoutMs: number, signal: AbortSignal, clock: Clock) {
+    this.version = version
+    this.key = version.key
+    this.tenant = version.tenant
+    this.content = content
+    this.arrivedAt = clock.now()
+    this.deadlineAt = this.arrivedAt + timeoutMs
+    this.outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // Its failure is always awaited by the caller, but maybe not yet when it happens.
+    this.outcome.catch(() => {})
+    this.#timer = clock.after(timeoutMs, () => this.fail(this.#deadlinePassed(timeoutMs)))
+    this.#signal = signal
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    if (signal.aborted) this.#onAbort()
+  }
+
+  get bytes(): number {
+    return this.content.bodyBytes
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled
+  }
+
+  /** Called once when the request ends, however it ends; one listener at a time: the one who would have to let go of it. */
+  onSettled(listener: (() => void) | undefined): void {
+    this.#onSettled = listener
+  }
+
+  succeed(outcome: Outcome): void {
+    if (this.#settle()) this.#resolve(outcome)
+  }
+
+  fail(error: GatewayError): void {
+    if (this.#settle()) this.#reject(error)
+  }
+
+  #settle(): boolean {
+    if (this.#isSettled) return false
+    this.#isSettled = true
+    this.#timer.cancel()
+    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#onSettled?.()
+    this.#onSettled = undefined
+    return true
+  }
+
+  #names(): { model: string; version: string } {
+    return { model: this.version.name, version: this.version.version }
+  }
+
+  #deadlinePassed(timeoutMs: number): GatewayError {
+    const spent = Object.entries(this.timings).map(([phase, ms]) => `${phase} ${Math.round(ms)} ms`)
+    return new GatewayError(
+      'DEADLINE_EXCEEDED',
+      `the deadline of ${Math.round(timeoutMs)} ms passed while waiting for ${this.waitsFor}${spent.length > 0 ? `, after ${spent.join(', ')}` : ''}; send x-modelmux-timeout-ms to wait longer`,
+      this.#names(),
+    )
+  }
+}
