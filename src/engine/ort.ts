@@ -1,6 +1,11 @@
 /** The door to ONNX Runtime: the only module that imports it, and the workaround that has to come first. */
-import './no-float16-array.ts'
+import { isFloat16ArrayGone } from './no-float16-array.ts'
+
+// The order of the imports is the order in which they are evaluated; this comment also keeps the formatter from sorting them.
+
 import { env, InferenceSession, Tensor } from 'onnxruntime-node'
+
+if (!isFloat16ArrayGone) throw new Error('Float16Array cannot be taken away, and FP16 tensors would fail with it')
 
 // Of the library as a whole; sessions set their own. Whatever is worth knowing comes back as an exception.
 env.logLevel = 'error'

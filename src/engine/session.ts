@@ -3,15 +3,10 @@
  * Opening and running block the thread for as long as they take: sessions live in child processes only.
  */
 import { GatewayError } from '../domain/errors.ts'
-import {
-  DATATYPES,
-  type Datatype,
-  type Signature,
-  type Tensor,
-  type TensorData,
-  type TensorSpec,
-} from '../domain/tensor-types.ts'
-import { InferenceSession, OrtTensor, type SessionOptions } from './ort.ts'
+import type { Datatype, Signature, Tensor, TensorData, TensorSpec } from '../domain/tensor-types.ts'
+import { DATATYPES } from '../domain/tensor-types.ts'
+import type { SessionOptions } from './ort.ts'
+import { InferenceSession, OrtTensor } from './ort.ts'
 import { openError, runError } from './ort-errors.ts'
 
 const DATATYPE_OF_ORT = new Map<string, Datatype>(
@@ -85,7 +80,7 @@ export class EngineSession {
 }
 
 function toOrt({ datatype, shape, data }: Tensor): OrtTensor {
-  return new OrtTensor(DATATYPES[datatype].ort, data as OrtTensor.DataType, shape)
+  return new OrtTensor(DATATYPES[datatype].ort, data, shape)
 }
 
 function inputSpecs(metadata: readonly InferenceSession.ValueMetadata[]): TensorSpec[] {

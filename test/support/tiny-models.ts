@@ -6,7 +6,8 @@ import { GraphBuilder } from '../../loadtest/models/graph-builder.ts'
 import { modelBytes } from '../../loadtest/models/index.ts'
 import type { Dim, OnnxModel } from '../../loadtest/models/onnx-model.ts'
 import { DATA_TYPE, modelOf } from '../../loadtest/models/onnx-model.ts'
-import { DATATYPES, type Datatype } from '../../src/domain/tensor-types.ts'
+import type { Datatype } from '../../src/domain/tensor-types.ts'
+import { DATATYPES } from '../../src/domain/tensor-types.ts'
 
 /** `y = x`, of any type and shape. */
 export function identityModel(datatype: Datatype, dims: readonly Dim[] = ['N', 'M']): OnnxModel {

@@ -5,7 +5,8 @@ import type { Datatype, Tensor, TensorData } from '../../../src/domain/tensor-ty
 import { ortVersion } from '../../../src/engine/ort.ts'
 import { EngineSession } from '../../../src/engine/session.ts'
 import { compileOptions, mappedOptions, plainOptions } from '../../../src/engine/session-options.ts'
-import { addModel, gatherModel, identityModel, type ModelFolder, modelFolder } from '../../support/tiny-models.ts'
+import type { ModelFolder } from '../../support/tiny-models.ts'
+import { addModel, gatherModel, identityModel, modelFolder } from '../../support/tiny-models.ts'
 
 const OPTIONS = plainOptions({ intraOpThreads: 1 })
 
