@@ -1,0 +1,103 @@
+/** Rules between fields, and between a configuration and the folders it names. */
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { resolve, sep } from 'node:path'
+import type { Config } from './schema.ts'
+
+export interface Rule {
+  /** Fields the rule reads; a rule is left out when one of them has a problem of its own. */
+  readonly fields: readonly string[]
+  /** What is wrong, or undefined. */
+  problem(config: Config): string | undefined
+}
+
+type Pair = readonly [path: string, value: number]
+
+export const CROSS_FIELD_RULES: readonly Rule[] = [
+  notOver('server.maxJsonBytes', 'server.maxBodyBytes', ({ server }) => [server.maxJsonBytes, server.maxBodyBytes]),
+  notOver('server.deadlineMs', 'server.maxDeadlineMs', ({ server }) => [server.deadlineMs, server.maxDeadlineMs]),
+  notOver('server.headersTimeoutMs', 'server.requestTimeoutMs', ({ server }) => [
+    server.headersTimeoutMs,
+    server.requestTimeoutMs,
+  ]),
+  notOver('server.maxBodyBytes', 'scheduler.maxQueuedBytes', ({ server, scheduler }) => [
+    server.maxBodyBytes,
+    scheduler.maxQueuedBytes,
+  ]),
+  notOver('scheduler.maxQueuedPerModel', 'scheduler.maxQueuedRequests', ({ scheduler }) => [
+    scheduler.maxQueuedPerModel,
+    scheduler.maxQueuedRequests,
+  ]),
+  notOver('scheduler.minBatchMs', 'scheduler.maxBatchMs', ({ scheduler }) => [
+    scheduler.minBatchMs,
+    scheduler.maxBatchMs,
+  ]),
+  notOver('cache.failure.baseMs', 'cache.failure.maxMs', ({ cache }) => [cache.failure.baseMs, cache.failure.maxMs]),
+  notOver('worker.respawnBaseMs', 'worker.respawnMaxMs', ({ worker }) => [worker.respawnBaseMs, worker.respawnMaxMs]),
+  {
+    fields: ['store.models', 'cache.dir'],
+    problem: ({ store, cache }) =>
+      isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models)
+        ? `store.models = ${JSON.stringify(store.models)} and cache.dir = ${JSON.stringify(cache.dir)}: expected neither to lie in the other`
+        : undefined,
+  },
+]
+
+/** Looks at the disk, and creates the cache's folder. */
+export const FOLDER_RULES: readonly Rule[] = [
+  {
+    fields: ['store.models'],
+    problem: ({ store }) => modelsProblem(store.models),
+  },
+  {
+    fields: ['cache.dir'],
+    problem: ({ cache }) => cacheProblem(cache.dir),
+  },
+]
+
+function notOver(low: string, high: string, values: (config: Config) => readonly [number, number]): Rule {
+  return {
+    fields: [low, high],
+    problem(config) {
+      const [lowValue, highValue] = values(config)
+      return lowValue <= highValue ? undefined : overMessage([low, lowValue], [high, highValue])
+    },
+  }
+}
+
+function overMessage([low, lowValue]: Pair, [high, highValue]: Pair): string {
+  return `${low} = ${lowValue} and ${high} = ${highValue}: expected ${low} to be at most ${high}`
+}
+
+function modelsProblem(models: string): string | undefined {
+  const where = `store.models = ${JSON.stringify(models)}`
+  const what = 'expected a folder of models that exists; create it, or name another with --models'
+  try {
+    if (!statSync(models).isDirectory()) return `${where}: it is not a folder; ${what}`
+    accessSync(models, constants.R_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    return `${where}: ${reasonOf(error)}; ${what}`
+  }
+}
+
+function cacheProblem(dir: string): string | undefined {
+  try {
+    mkdirSync(dir, { recursive: true })
+    accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
+    return undefined
+  } catch (error) {
+    return `cache.dir = ${JSON.stringify(dir)}: ${reasonOf(error)}; expected a folder that this process can write to, or may create`
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'ENOENT') return 'it does not exist'
+  if (code === 'EACCES') return 'this process may not use it'
+  return error instanceof Error ? error.message : String(error)
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  const root = resolve(outer)
+  return `${resolve(inner)}${sep}`.startsWith(root.endsWith(sep) ? root : `${root}${sep}`)
+}

@@ -1,0 +1,226 @@
+/**
+ * Every field of the configuration: its default, unit, range and meaning, and nowhere else. `config/default.yaml` is
+ * printed from here. Cross-field rules are in `checks.ts`.
+ */
+import { z } from 'zod'
+import { nameProblem, parseModelRef } from '../domain/model-ref.ts'
+import {
+  bytes,
+  bytesOrNull,
+  checkedTextOrNull,
+  decimal,
+  flag,
+  milliseconds,
+  oneOf,
+  text,
+  textList,
+  weights,
+  whole,
+  wholeOrNull,
+} from './fields.ts'
+
+const KiB = 2 ** 10
+const MiB = 2 ** 20
+const GiB = 2 ** 30
+
+const server = section('The HTTP server and the limits of a request.', {
+  host: text(
+    '127.0.0.1',
+    'Address to listen on; 0.0.0.0 for all. There is no authentication yet: keep it behind something that has.',
+  ),
+  port: whole(8080, 'TCP port; 0 picks a free one.', { max: 65_535 }),
+  maxBodyBytes: bytes(64 * MiB, 'Largest request body, also after decompression.', { min: KiB, max: GiB }),
+  maxJsonBytes: bytes(8 * MiB, 'Largest JSON part of a request body; binary tensors are not counted.', {
+    min: KiB,
+    max: 256 * MiB,
+  }),
+  headersTimeoutMs: milliseconds(10_000, 'Time a client has to send its headers.', { min: 100 }),
+  requestTimeoutMs: milliseconds(60_000, 'Time a client has to send the whole request.', { min: 100 }),
+  keepAliveTimeoutMs: milliseconds(
+    75_000,
+    'How long an idle connection is kept; more than that of a load balancer in front.',
+    { min: 100 },
+  ),
+  maxHeaderBytes: bytes(16 * KiB, 'Largest request line and headers together.', { min: KiB, max: MiB }),
+  maxConnections: whole(10_000, 'Open client connections.', { min: 1 }),
+  drainTimeoutMs: milliseconds(30_000, 'How long a stopping server waits for requests under way.'),
+  deadlineMs: milliseconds(30_000, 'Deadline of an inference whose client and model name none.', { min: 1 }),
+  maxDeadlineMs: milliseconds(600_000, 'Longest deadline a client may ask for.', { min: 1 }),
+  defaultModel: checkedTextOrNull(
+    'Model of a request that names none; null = such a request is refused.',
+    'a model id',
+    refProblem,
+  ),
+  metadataPerSecond: decimal(20, 'Walks through model files for metadata of models not compiled yet, a second.', {
+    min: 0.1,
+    max: 10_000,
+  }),
+})
+
+const store = section('The folder of models.', {
+  models: text('./models', 'Folder of models: <name>/<version>/model.onnx. Relative to the working directory.'),
+  pollMs: milliseconds(5000, 'Pause between two looks at the whole folder.', { min: 50 }),
+  settleMs: milliseconds(1000, 'A version counts once its files did not change for this long.'),
+  allowHardLinks: flag(
+    false,
+    'Accept model files with several hard links (a link can bring in a file from elsewhere).',
+  ),
+})
+
+const model = section('What holds for a model whose modelmux.yaml says nothing else.', {
+  batching: oneOf(['auto', 'off'], 'auto', 'auto: stack requests when that was found safe for the model; off: never.'),
+  maxRows: whole(64, 'Rows in one stacked run.', { min: 1, max: 65_536 }),
+  maxDelayMs: milliseconds(0, 'How long a request may wait for company while its worker is free.', { max: 1000 }),
+  intraOpThreads: whole(1, 'Threads of one run.', { min: 1, max: 256 }),
+})
+
+const cache = section('Compiled artifacts on disk, open models in memory.', {
+  dir: text('./.modelmux', 'Folder of artifacts; created when it is missing. Relative to the working directory.'),
+  memoryBytes: bytesOrNull('Memory for open models; null = memoryFraction of the limit this process is under.', {
+    min: 16 * MiB,
+  }),
+  memoryFraction: decimal(0.7, 'Share of the memory limit for open models when memoryBytes is null.', {
+    min: 0.05,
+    max: 0.95,
+  }),
+  minResidencyMs: milliseconds(1000, 'A model is not evicted sooner than this after it was opened.'),
+  policy: oneOf(['lru'], 'lru', 'Order of eviction.'),
+  pins: textList(
+    [],
+    'Models that are loaded at start and never evicted.',
+    'model ids (name, name:version or name@alias)',
+    refProblem,
+  ),
+  diskBytes: bytes(50 * GiB, 'Disk space for artifacts; the least recently used ones go first.', { min: 16 * MiB }),
+  minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts leave free.'),
+  negativeTtlMs: milliseconds(5000, 'How long the answer "no such model" is remembered.'),
+  failure: group('Back-off of loads that failed for a passing reason.', {
+    baseMs: milliseconds(1000, 'First pause; doubles with each failure.', { min: 1 }),
+    maxMs: milliseconds(600_000, 'Longest pause.', { min: 1 }),
+  }),
+})
+
+const artifact = section('Compiling models.', {
+  minBlobBytes: bytes(
+    64 * KiB,
+    'Tensors of at least this size are files of their own, shared between models; smaller ones stay in the graph.',
+    { min: 1 },
+  ),
+  allowOrt: flag(false, 'Accept models in .ort format; they are as trusted as native code.'),
+  allowedDomains: textList(
+    [
+      '',
+      'ai.onnx',
+      'ai.onnx.ml',
+      'ai.onnx.preview',
+      'ai.onnx.preview.training',
+      'ai.onnx.training',
+      'com.microsoft',
+      'com.microsoft.nchwc',
+      'com.ms.internal.nhwc',
+    ],
+    "Operator domains a model may use, beside its own functions'.",
+    'operator domains',
+  ),
+  maxNodes: whole(1_000_000, 'Nodes of a graph, subgraphs and functions included.', { min: 1 }),
+  maxNesting: whole(64, 'Depth of subgraphs within subgraphs.', { min: 1, max: 1000 }),
+  inlineSaveBytes: bytes(
+    1_500_000_000,
+    'Up to this size a graph is optimised in one piece; above, its tensors are saved outside.',
+    { min: MiB, max: 2_000_000_000 },
+  ),
+  compilers: whole(1, 'Compiler processes of each of the two lanes (small and large sources).', { min: 1, max: 64 }),
+  smallSourceBytes: bytes(16 * MiB, 'Sources up to this size use the lane of small ones.'),
+  compileDeadlineMs: milliseconds(60_000, 'Time a compile may take, before compileDeadlineMsPerMiB is added.', {
+    min: 1000,
+  }),
+  compileDeadlineMsPerMiB: decimal(100, 'Milliseconds added to the deadline for each MiB of the source.', {
+    max: 60_000,
+  }),
+  compileMemoryBytes: bytes(
+    GiB,
+    'Memory cap of a compiler, before compileMemoryFactor is added; it starts at 600 MB itself.',
+    { min: 768 * MiB },
+  ),
+  compileMemoryFactor: decimal(4, 'Times the size of the source that is added to the memory cap.', { max: 100 }),
+  probe: flag(
+    true,
+    'Measure a new artifact in the background after its first answer; without it nothing is ever stacked.',
+  ),
+  scrubBytesPerSecond: bytes(10 * MiB, 'Speed of the background check of artifacts against their digests; 0 = off.'),
+  pageInBytesPerSecond: bytes(GiB, 'Speed at which the files of a model are read before it is opened.', { min: MiB }),
+})
+
+const worker = section('Processes that run models.', {
+  count: wholeOrNull('Worker processes; null = the cores this process may use.', { min: 1, max: 1024 }),
+  hangMs: milliseconds(
+    30_000,
+    'A run longer than this, and than 20 times the measured one, hangs: its worker is killed.',
+    { min: 100 },
+  ),
+  maxMappings: wholeOrNull('Memory mappings of one worker; null = 0.8 of vm.max_map_count.', { min: 1000 }),
+  stopGraceMs: milliseconds(5000, 'Time a worker has to end before it is killed.'),
+  respawnBaseMs: milliseconds(100, 'First pause before a dead worker is started again; doubles with each death.', {
+    min: 1,
+  }),
+  respawnMaxMs: milliseconds(30_000, 'Longest such pause.', { min: 1 }),
+})
+
+const scheduler = section('Queues and batches.', {
+  starvationMs: milliseconds(500, 'A model that waited this long goes first.', { min: 1 }),
+  maxBatchMs: milliseconds(250, 'Expected run time of what a worker takes at once, at most.', { min: 1 }),
+  minBatchMs: milliseconds(10, 'A worker may always take work for this long at once, however short a single run is.', {
+    min: 1,
+  }),
+  maxQueuedRequests: whole(10_000, 'Requests in all queues.', { min: 1 }),
+  maxQueuedBytes: bytes(256 * MiB, 'Bytes of request bodies in all queues.', { min: MiB }),
+  maxQueuedPerModel: whole(1000, 'Requests in the queue of one model.', { min: 1 }),
+  maxLoadWaiters: whole(5000, 'Requests that wait for models to load.', { min: 1 }),
+  aheadMs: milliseconds(2, 'Expected run time that is handed to a worker ahead of the end of its current run.', {
+    max: 1000,
+  }),
+  loads: whole(4, 'Models being loaded at the same time.', { min: 1, max: 256 }),
+  tenantWeights: weights(
+    'Share of a tenant (the first part of model names) when workers are short; 1 for those not named.',
+    'tenant',
+    nameProblem,
+  ),
+})
+
+const telemetry = section('Logs and metrics.', {
+  logLevel: oneOf(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    'info',
+    'Least severe level that is logged.',
+  ),
+  logFormat: oneOf(['json', 'text'], 'json', 'json: one object a line; text: for people.'),
+  requestLogSample: decimal(1, 'Share of successful requests that are logged; failed ones always are.', { max: 1 }),
+  metrics: flag(true, 'Serve GET /metrics.'),
+})
+
+export const configSchema = z.strictObject({ server, store, model, cache, artifact, worker, scheduler, telemetry })
+
+/** Deeply frozen; every field present, sizes in bytes. */
+export type Config = DeepReadonly<z.output<typeof configSchema>>
+
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+function section<T extends z.ZodRawShape>(description: string, fields: T) {
+  return group(description, fields)
+}
+
+/** Fields under a common name; left out, all have their defaults. */
+function group<T extends z.ZodRawShape>(description: string, fields: T) {
+  return z
+    .preprocess((value) => (value === undefined || value === null ? {} : value), z.strictObject(fields))
+    .describe(description)
+}
+
+function refProblem(value: string): string | undefined {
+  try {
+    parseModelRef(value)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : 'it is not a model id'
+  }
+}
