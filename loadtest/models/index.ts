@@ -1,5 +1,8 @@
 /** The model zoo's front door: classes by name, recipes, tensors, and whole folders of models. */
+
+import { FloatEncoder } from './m-encoder.ts'
 import type { ClassName, ModelClass } from './model-class.ts'
+import { Int8Encoder } from './q-encoder.ts'
 import { sMlp } from './s-mlp.ts'
 import { xsMlp } from './xs-mlp.ts'
 
@@ -15,6 +18,8 @@ export { modelName, writeFolder } from './write-folder.ts'
 const CLASSES: Partial<Record<ClassName, () => ModelClass>> = {
   XS: xsMlp,
   S: sMlp,
+  M: () => new FloatEncoder(),
+  Q: () => new Int8Encoder(),
 }
 
 /** A new instance of the class, with no weights kept yet. */

@@ -5,6 +5,7 @@
 import { elementCount } from '../../src/domain/tensor-types.ts'
 import type { Family, Recipe } from './model-class.ts'
 import { Rng } from './random.ts'
+import { SharedCache } from './shared-cache.ts'
 
 /** `backbone`: shared by the customers of a family other than `full`. `own`: always the customer's. */
 export type Share = 'backbone' | 'own'
@@ -21,25 +22,16 @@ export interface WeightSpec {
 
 export class WeightSource {
   readonly #className: string
-  readonly #shared = new Map<string, Float32Array>()
-  #sharedSeed = Number.NaN
+  readonly #shared = new SharedCache<Float32Array>()
 
   constructor(className: string) {
     this.#className = className
   }
 
   /** The tensor's values, row-major. A shared array is handed out again: do not write to it. */
-  values(recipe: Recipe, spec: WeightSpec): Float32Array {
-    if (!isShared(recipe.family, spec.share)) return this.#make(spec, recipe.seed, recipe.customer)
-    if (recipe.seed !== this.#sharedSeed) {
-      this.#shared.clear()
-      this.#sharedSeed = recipe.seed
-    }
-    const kept = this.#shared.get(spec.name)
-    if (kept !== undefined) return kept
-    const made = this.#make(spec, recipe.seed, 'shared')
-    this.#shared.set(spec.name, made)
-    return made
+  values({ family, seed, customer }: Recipe, spec: WeightSpec): Float32Array {
+    if (!isShared(family, spec.share)) return this.#make(spec, seed, customer)
+    return this.#shared.get(seed, spec.name, () => this.#make(spec, seed, 'shared'))
   }
 
   #make({ name, shape, deviation, mean = 0 }: WeightSpec, seed: number, owner: number | 'shared'): Float32Array {
