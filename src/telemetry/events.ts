@@ -1,0 +1,41 @@
+/** Every event that may be logged, with the level it has unless the caller knows better. One vocabulary for whoever greps. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+export const EVENTS = {
+  'process.started': 'info',
+  'process.stopped': 'info',
+  'process.fault': 'fatal',
+  'config.loaded': 'info',
+  'server.listening': 'info',
+  'server.draining': 'info',
+  'server.closed': 'info',
+  'server.bad-connection': 'debug',
+  'request.done': 'info',
+  'request.refused': 'info',
+  'request.failed': 'error',
+  'metrics.reader-failed': 'warn',
+  'registry.scanned': 'debug',
+  'registry.problem': 'warn',
+  'model.added': 'info',
+  'model.changed': 'info',
+  'model.removed': 'info',
+  'model.loaded': 'info',
+  'model.load-failed': 'warn',
+  'model.unloaded': 'info',
+  'model.evicted': 'info',
+  'model.pinned': 'info',
+  'artifact.compiled': 'info',
+  'artifact.plain': 'warn',
+  'artifact.refused': 'warn',
+  'artifact.probed': 'debug',
+  'artifact.probe-failed': 'warn',
+  'artifact.corrupt': 'error',
+  'artifact.removed': 'info',
+  'worker.up': 'info',
+  'worker.down': 'warn',
+  'compiler.down': 'warn',
+  'child.line': 'warn',
+  'child.lines-dropped': 'warn',
+} as const satisfies Record<string, LogLevel>
+
+export type EventName = keyof typeof EVENTS

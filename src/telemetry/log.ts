@@ -1,0 +1,78 @@
+/**
+ * Named events as lines on a file descriptor. Writing never blocks the event loop and never grows without bound: lines are
+ * handed to an asynchronous writer, and when its reader is stuck, whole lines are dropped and counted.
+ */
+import { pino } from 'pino'
+import type { DestinationStream, Logger } from 'pino'
+import { EVENTS } from './events.ts'
+import type { EventName, LogLevel } from './events.ts'
+import { textLine } from './text-line.ts'
+
+/** Plain facts; `err` takes an Error and prints its stack and causes. Never bodies, never secrets. */
+export type EventFields = Readonly<Record<string, unknown>>
+
+export interface LogOptions {
+  readonly level: LogLevel | 'silent'
+  /** `json`: one object a line; `text`: for people. */
+  readonly format: 'json' | 'text'
+  /** File descriptor; standard output belongs to what commands print, so the usual choice is 2. */
+  readonly fd: number
+  /** Bytes that may wait for a slow reader before lines are dropped. */
+  readonly maxBufferedBytes: number
+}
+
+/** What most rooms need of a log. */
+export interface EventLog {
+  event(name: EventName, fields?: EventFields, level?: LogLevel): void
+}
+
+export class Log implements EventLog {
+  readonly #destination: ReturnType<typeof pino.destination>
+  readonly #logger: Logger
+  #dropped = 0
+  #isClosed = false
+
+  constructor({ level, format, fd, maxBufferedBytes }: LogOptions) {
+    this.#destination = pino.destination({ fd, sync: false, maxLength: maxBufferedBytes })
+    this.#destination.on('drop', () => this.#dropped++)
+    // A reader that went away (`modelmux | head`) must not end the server.
+    this.#destination.on('error', () => this.#dropped++)
+    this.#logger = pino(
+      {
+        level,
+        base: null,
+        messageKey: 'event',
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }) },
+        serializers: { err: pino.stdSerializers.errWithCause },
+      },
+      format === 'json' ? this.#destination : this.#asText(),
+    )
+  }
+
+  /** Logs an event at its level in the table, or at another one. */
+  event(name: EventName, fields: EventFields = {}, level: LogLevel = EVENTS[name]): void {
+    if (!this.#isClosed) this.#logger[level](fields, name)
+  }
+
+  /** Would an event at this level be written? */
+  isOn(level: LogLevel): boolean {
+    return this.#logger.isLevelEnabled(level)
+  }
+
+  /** Lines lost since the start because nobody read them fast enough. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** Resolves when what was logged is written, or could not be. Events after the call are ignored. */
+  close(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve()
+    this.#isClosed = true
+    return new Promise((resolve) => this.#destination.flush(() => resolve()))
+  }
+
+  #asText(): DestinationStream {
+    return { write: (line: string) => this.#destination.write(textLine(line)) }
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Every metric of the product, in one table: what `/metrics` prints is this and nothing else. Names carry the base unit and
+ * end in `_total` if and only if they count. Labels have few values by construction: never a model, a tenant or a caller.
+ */
+
+export interface MetricRow {
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  /** Base unit that the name carries; '' for plain numbers. */
+  readonly unit: 'seconds' | 'bytes' | ''
+  readonly labels: readonly string[]
+  readonly help: string
+  /** Upper bounds of a histogram's buckets, ascending, without infinity. */
+  readonly buckets?: readonly number[]
+}
+
+/** From half a millisecond (a small model in memory) to a minute (a cold load from a slow store). */
+const REQUEST_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+/** Phases may be far shorter than a request: decoding a few numbers takes microseconds. */
+const PHASE_SECONDS = [
+  0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60,
+]
+const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+/** From seconds (thrashing) to a day (a budget that is large enough). */
+const AGE_SECONDS = [1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400]
+
+export const METRICS = {
+  modelmux_build_info: gauge('', ['version', 'node', 'onnxruntime'], 'Always 1; its labels say what runs.'),
+  modelmux_requests_total: counter(
+    '',
+    ['route', 'status', 'code'],
+    'Requests answered, by URL template, status and error code.',
+  ),
+  modelmux_request_duration_seconds: histogram(
+    'seconds',
+    ['route'],
+    REQUEST_SECONDS,
+    'Time from request head to answer.',
+  ),
+  modelmux_phase_duration_seconds: histogram(
+    'seconds',
+    ['phase'],
+    PHASE_SECONDS,
+    'Time an inference spent in one phase, of those it went through.',
+  ),
+  modelmux_cache_outcomes_total: counter('', ['outcome'], 'Inferences by what the cache did for them.'),
+  modelmux_request_bytes_total: counter('bytes', [], 'Bytes of request bodies read.'),
+  modelmux_response_bytes_total: counter('bytes', [], 'Bytes of response bodies sent.'),
+  modelmux_requests_in_flight: gauge('', [], 'Requests being read, waiting, or running.'),
+  modelmux_errors_counted_total: counter('', ['against'], 'Errors by whose health they count against.'),
+
+  modelmux_models_registered: gauge('', [], 'Versions that the registry lists.'),
+  modelmux_models_resident: gauge('', [], 'Versions whose memory is reserved and that answer without a load.'),
+  modelmux_placements_open: gauge('', [], 'Sessions open in workers.'),
+  modelmux_ledger_bytes: gauge('bytes', ['kind'], 'Bytes that the ledger counts, by kind.'),
+  modelmux_ledger_budget_bytes: gauge('bytes', [], 'Bytes that the ledger may promise.'),
+  modelmux_loads_total: counter('', ['outcome'], 'Loads by outcome.'),
+  modelmux_load_duration_seconds: histogram(
+    'seconds',
+    ['phase'],
+    REQUEST_SECONDS,
+    'Time a load spent in one phase, and in `total`.',
+  ),
+  modelmux_evictions_total: counter('', ['reason'], 'Entries evicted, by reason.'),
+  modelmux_age_at_eviction_seconds: histogram(
+    'seconds',
+    [],
+    AGE_SECONDS,
+    'Time since last use of what was evicted: short ages mean thrashing.',
+  ),
+
+  modelmux_artifacts: gauge('', ['form'], 'Artifacts on disk, by form.'),
+  modelmux_compiles_total: counter('', ['outcome'], 'Compiles by outcome.'),
+  modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder, by kind.'),
+
+  modelmux_queue_depth: gauge('', [], 'Requests waiting for a worker.'),
+  modelmux_queue_bytes: gauge('bytes', [], 'Bytes of the bodies that wait for a worker.'),
+  modelmux_batch_rows: histogram('', [], ROWS, 'Rows in the run that a request was part of.'),
+  modelmux_runs_total: counter('', [], 'Runs of the engine; a stacked run counts once.'),
+
+  modelmux_worker_up: gauge('', ['worker'], '1 while the worker process is up.'),
+  modelmux_worker_restarts_total: counter('', ['reason'], 'Worker processes that ended, by reason.'),
+  modelmux_worker_private_bytes: gauge('bytes', ['worker'], 'Private memory of a worker process.'),
+
+  modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),
+  modelmux_event_loop_lag_seconds: gauge(
+    'seconds',
+    ['quantile'],
+    'How late the main event loop ran its timers since the last scrape.',
+  ),
+  modelmux_process_resident_bytes: gauge('bytes', [], 'Resident memory of the main process.'),
+} as const satisfies Record<string, MetricRow>
+
+type Table = typeof METRICS
+export type MetricName = keyof Table
+export type CounterName = { [N in MetricName]: Table[N]['type'] extends 'counter' ? N : never }[MetricName]
+export type GaugeName = { [N in MetricName]: Table[N]['type'] extends 'gauge' ? N : never }[MetricName]
+export type HistogramName = { [N in MetricName]: Table[N]['type'] extends 'histogram' ? N : never }[MetricName]
+export type LabelOf<N extends MetricName> = Table[N]['labels'][number]
+/** One value for each label of a metric; `{}` for one without labels. */
+export type LabelValues<L extends string> = { readonly [K in L]: string }
+
+function counter<const L extends readonly string[]>(unit: MetricRow['unit'], labels: L, help: string) {
+  return { type: 'counter', unit, labels, help } as const
+}
+
+function gauge<const L extends readonly string[]>(unit: MetricRow['unit'], labels: L, help: string) {
+  return { type: 'gauge', unit, labels, help } as const
+}
+
+function histogram<const L extends readonly string[]>(
+  unit: MetricRow['unit'],
+  labels: L,
+  buckets: readonly number[],
+  help: string,
+) {
+  return { type: 'histogram', unit, labels, buckets, help } as const
+}
