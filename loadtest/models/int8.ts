@@ -18,7 +18,9 @@ export function quantiseWeights(values: Float32Array): QuantisedWeights {
   let largest = 0
   for (const value of values) largest = Math.max(largest, Math.abs(value))
   const scale = Math.fround(largest / WEIGHT_LIMIT)
-  return { values: Int8Array.from(values, (value) => Math.round(value / scale)), scale }
+  const levels = new Int8Array(values.length)
+  for (let i = 0; i < values.length; i += 1) levels[i] = Math.round(at(values, i) / scale)
+  return { values: levels, scale }
 }
 
 export function dequantised({ values, scale }: QuantisedWeights, index: number): number {
@@ -36,17 +38,18 @@ export function dynamicMatMul(x: Float64Array, w: QuantisedWeights, inner: numbe
   const scale = Math.fround((largest - smallest) / 255)
   const zero = Math.min(Math.max(roundHalfEven(-smallest / scale), 0), 255)
   const rows = x.length / inner
-  const out = new Float64Array(rows * columns)
+  const weights = w.values
+  const sums = new Int32Array(rows * columns)
   for (let row = 0; row < rows; row += 1) {
     for (let k = 0; k < inner; k += 1) {
       const level = Math.min(Math.max(roundHalfEven(at(x, row * inner + k) / scale) + zero, 0), 255) - zero
       for (let column = 0; column < columns; column += 1) {
         const to = row * columns + column
-        out[to] = at(out, to) + level * (w.values[k * columns + column] ?? 0)
+        sums[to] = (sums[to] ?? 0) + level * (weights[k * columns + column] ?? 0)
       }
     }
   }
-  return out.map((sum) => sum * scale * w.scale)
+  return Float64Array.from(sums, (sum) => sum * scale * w.scale)
 }
 
 /** ONNX rounds halves to the even neighbour, JavaScript upwards. */

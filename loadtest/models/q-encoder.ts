@@ -27,7 +27,7 @@ export class Int8Encoder implements ModelClass {
   readonly name = 'Q'
   readonly families = ['full', 'head'] as const
   /** A value on the edge between two quantisation steps may fall either way, in the engine and here. */
-  readonly tolerance = 0.05
+  readonly tolerance = 0.1
   readonly isBatchSafe = false
   readonly #spec = encoderSpec()
   readonly #source = new WeightSource('Q')
