@@ -1,0 +1,134 @@
+/**
+ * Make before break: while a new version of a resident model is fetched, compiled and opened, requests keep going to the old
+ * one; they switch together when the new one is ready, and the old one drains. A new version that cannot be loaded leaves the
+ * old one serving, and says so. A cold model has nobody to keep waiting: its next request simply meets the new version.
+ *
+ * The registry stays the truth about names; this only delays what it says for models that are in memory.
+ */
+import { asGatewayError } from '../domain/errors.ts'
+import { formatModelRef, type ModelRef } from '../domain/model-ref.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+
+export interface RolloutOptions {
+  /** What the registry says now. @throws GatewayError as the registry does */
+  resolve(ref: ModelRef): ModelVersion
+  /** Aliases of a model, so that every name it can be called by is looked at. */
+  aliasesOf(name: string): readonly string[]
+  isResident(key: string): boolean
+  /** Makes the key resident and open. */
+  load(version: ModelVersion): Promise<void>
+  /** Lets a key go once nobody uses it. */
+  retire(key: string): void
+  onEvent(name: string, fields: Readonly<Record<string, unknown>>): void
+}
+
+/** A name that still answers from `from` while `to` is made ready, or after `to` failed. */
+interface Rollout {
+  readonly ref: ModelRef
+  readonly from: ModelVersion
+  readonly to: ModelVersion
+}
+
+interface Meaning {
+  readonly ref: ModelRef
+  readonly version: ModelVersion
+}
+
+export class Rollouts {
+  readonly #options: RolloutOptions
+  readonly #underWay = new Map<string, Rollout>()
+  /** By model: what each of its names meant when a version became resident. Bounded by what is resident. */
+  readonly #meant = new Map<string, Map<string, Meaning>>()
+
+  constructor(options: RolloutOptions) {
+    this.#options = options
+  }
+
+  /** Which version serves `ref` now. @throws GatewayError as the registry does */
+  resolve(ref: ModelRef): ModelVersion {
+    if (this.#underWay.size > 0) {
+      const rollout = this.#underWay.get(formatModelRef(ref))
+      if (rollout !== undefined) return rollout.from
+    }
+    return this.#options.resolve(ref)
+  }
+
+  /** A version became resident: its names are watched from now on. */
+  watch(version: ModelVersion): void {
+    const meant = this.#meant.get(version.name) ?? new Map<string, Meaning>()
+    for (const ref of this.#refsOf(version)) {
+      if (this.#wanted(ref)?.key === version.key) meant.set(formatModelRef(ref), { ref, version })
+    }
+    if (meant.size > 0) this.#meant.set(version.name, meant)
+  }
+
+  /** A version is no longer resident. */
+  forget({ name, key }: ModelVersion): void {
+    const meant = this.#meant.get(name)
+    if (meant === undefined) return
+    for (const [text, { version }] of meant) if (version.key === key) this.#drop(text, name)
+  }
+
+  /** The registry changed something about this model: names that moved away from a resident version are rolled over. */
+  refresh(name: string): void {
+    const meant = this.#meant.get(name)
+    if (meant === undefined) return
+    for (const [text, { ref, version: from }] of [...meant]) {
+      const to = this.#wanted(ref)
+      if (to === undefined) this.#end(text, from)
+      else if (to.key !== from.key) this.#begin(text, ref, from, to)
+      else this.#underWay.delete(text)
+    }
+  }
+
+  get underWay(): number {
+    return this.#underWay.size
+  }
+
+  #begin(text: string, ref: ModelRef, from: ModelVersion, to: ModelVersion): void {
+    if (this.#underWay.get(text)?.to.key === to.key) return
+    if (!this.#options.isResident(from.key)) return this.#drop(text, from.name)
+    const rollout: Rollout = { ref, from, to }
+    this.#underWay.set(text, rollout)
+    this.#options.onEvent('rollout.started', { ref: text, from: from.key, to: to.key })
+    this.#options.load(to).then(
+      () => {
+        // A still newer version may have come meanwhile: then that rollout decides.
+        if (this.#underWay.get(text) !== rollout) return
+        this.#options.onEvent('rollout.done', { ref: text, from: from.key, to: to.key })
+        this.#end(text, from)
+      },
+      (thrown: unknown) => {
+        const { code, message } = asGatewayError(thrown)
+        this.#options.onEvent('rollout.failed', { ref: text, from: from.key, to: to.key, code, message })
+      },
+    )
+  }
+
+  /** The name no longer means this version; a version that no name means is let go. */
+  #end(text: string, version: ModelVersion): void {
+    this.#drop(text, version.name)
+    const others = this.#meant.get(version.name)?.values() ?? []
+    for (const other of others) if (other.version.key === version.key) return
+    this.#options.retire(version.key)
+  }
+
+  #drop(text: string, name: string): void {
+    this.#underWay.delete(text)
+    const meant = this.#meant.get(name)
+    meant?.delete(text)
+    if (meant?.size === 0) this.#meant.delete(name)
+  }
+
+  #refsOf({ name, version }: ModelVersion): ModelRef[] {
+    return [{ name }, { name, version }, ...this.#options.aliasesOf(name).map((alias) => ({ name, alias }))]
+  }
+
+  #wanted(ref: ModelRef): ModelVersion | undefined {
+    try {
+      return this.#options.resolve(ref)
+    } catch {
+      return undefined
+    }
+  }
+}

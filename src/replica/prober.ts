@@ -1,0 +1,78 @@
+/**
+ * Probes artifacts after their first answer, one at a time and in the background: the hottest that waits goes first, because
+ * what it learns (may requests be stacked, is packing worth it) pays only for models with traffic.
+ */
+import type { Manifest } from '../domain/artifact.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+
+export interface ProberOptions {
+  probe(manifest: Manifest, version: ModelVersion): Promise<Manifest>
+  /** The artifact was measured; called once per probe. */
+  onProbed(version: ModelVersion, manifest: Manifest): void
+  onFailed(version: ModelVersion, error: unknown): void
+  /** Artifacts that wait at most; the coldest are forgotten beyond it and come back with their next answer. */
+  readonly maxWaiting: number
+}
+
+interface Waiting {
+  readonly version: ModelVersion
+  readonly manifest: Manifest
+  answers: number
+}
+
+export class Prober {
+  readonly #options: ProberOptions
+  readonly #waiting = new Map<string, Waiting>()
+  /** Artifacts whose probe failed are not asked again by this process. */
+  readonly #given = new Set<string>()
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(options: ProberOptions) {
+    this.#options = options
+  }
+
+  /** The model answered from an artifact that was not probed yet. */
+  note(version: ModelVersion, manifest: Manifest): void {
+    if (this.#isClosed || manifest.probe !== undefined || this.#given.has(manifest.artifact)) return
+    const waiting = this.#waiting.get(manifest.artifact)
+    if (waiting !== undefined) {
+      waiting.answers++
+      return
+    }
+    if (this.#waiting.size >= this.#options.maxWaiting) return
+    this.#waiting.set(manifest.artifact, { version, manifest, answers: 1 })
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /** Forgets what waits; the probe under way ends with its compiler. */
+  close(): void {
+    this.#isClosed = true
+    this.#waiting.clear()
+  }
+
+  async #run(): Promise<void> {
+    for (let next = this.#hottest(); next !== undefined; next = this.#hottest()) {
+      this.#given.add(next.manifest.artifact)
+      try {
+        const manifest = await this.#options.probe(next.manifest, next.version)
+        if (!this.#isClosed) this.#options.onProbed(next.version, manifest)
+      } catch (error) {
+        if (!this.#isClosed) this.#options.onFailed(next.version, error)
+      }
+    }
+  }
+
+  #hottest(): Waiting | undefined {
+    let best: Waiting | undefined
+    for (const waiting of this.#waiting.values()) if (best === undefined || waiting.answers > best.answers) best = waiting
+    if (best !== undefined) this.#waiting.delete(best.manifest.artifact)
+    return best
+  }
+}
