@@ -73,8 +73,12 @@ export function spawnChild(options: SpawnOptions): Child {
   return { pid: child.pid, channel, exited, kill: () => void child.kill('SIGKILL') }
 }
 
-/** The child's end of the channel. */
+/**
+ * The child's end of the channel. From here on the parent alone decides when the child ends: an interrupt from the terminal
+ * or a service manager's SIGTERM goes to the whole group, and must not take the workers from a server that drains.
+ */
 export function parentChannel(): Duplex {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   return new Socket({ fd: CHANNEL_FD, readable: true, writable: true })
 }
 

@@ -1,0 +1,50 @@
+/** `modelmux serve`: flags and configuration in, a running server, a drained one when the signal says so, an exit code out. */
+import { ConfigError } from '../config/config-error.ts'
+import { describeServeFlags, parseServeFlags } from '../config/flags.ts'
+import { loadConfig } from '../config/load.ts'
+import { renderConfig } from '../config/print.ts'
+import { ListenError } from '../http/server.ts'
+import { startServe } from './serve.ts'
+import { version } from './version.ts'
+
+const HELP = `modelmux serve: serve a folder of models
+
+${describeServeFlags()}
+`
+const BAD_USAGE = 2
+
+/** @returns the exit code: 0 after an orderly end, 1 when the server could not start or not drain, 2 for a bad configuration */
+export async function serveCommand(args: readonly string[], interrupt: AbortSignal): Promise<number> {
+  try {
+    const flags = parseServeFlags(args)
+    if (flags.printsHelp) return print(HELP)
+    if (flags.printsVersion) return print(`${version}\n`)
+    if (flags.printsConfig) return print(renderConfig(loadConfig({ flags, folders: 'ignore' })))
+    const server = await startServe(loadConfig({ flags, folders: 'check' }))
+    print(`listening on ${server.url}\n`)
+    await aborted(interrupt)
+    return (await server.stop(String(interrupt.reason))) ? 0 : 1
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      console.error(`modelmux: ${error.message}`)
+      return BAD_USAGE
+    }
+    if (error instanceof ListenError) {
+      console.error(`modelmux: ${error.message}`)
+      return 1
+    }
+    throw error
+  }
+}
+
+function print(text: string): 0 {
+  process.stdout.write(text)
+  return 0
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env node
+/** Reads the command, hands it its arguments and the signals, and is the only file that ends the process. */
+
+const NEEDED = [22, 19] as const
+const HELP = `modelmux: one endpoint for thousands of ONNX models
+
+  modelmux serve [flags]   serve a folder of models; --help lists the flags
+  modelmux help            print this text
+  modelmux version         print the version
+`
+
+process.exitCode = await main(process.argv.slice(2))
+// Handles of libraries must not keep a command alive that is done: everything of ours is closed by now.
+process.exit()
+
+async function main([command, ...args]: readonly string[]): Promise<number> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+    console.error(`modelmux needs Node ${NEEDED.join('.')} or newer, this is ${process.version}; in a checkout, 'npm run' uses the right one`)
+    return 1
+  }
+  switch (command) {
+    case 'serve':
+      // Imported late: an old Node must reach the message above, and help needs none of it.
+      return (await import('./app/serve-command.ts')).serveCommand(args, interrupts())
+    case undefined:
+    case 'help':
+    case '--help':
+    case '-h':
+      process.stdout.write(HELP)
+      return command === undefined ? 2 : 0
+    case 'version':
+    case '--version':
+      process.stdout.write(`${(await import('./app/version.ts')).version}\n`)
+      return 0
+    default:
+      console.error(`modelmux: there is no command '${command}'\n\n${HELP}`)
+      return 2
+  }
+}
+
+/** Aborts at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function interrupts(): AbortSignal {
+  const controller = new AbortController()
+  const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
+  for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(128 + number)
+      controller.abort(signal)
+    })
+  }
+  return controller.signal
+}
