@@ -1,0 +1,48 @@
+/**
+ * Writes answers of one model version: JSON, followed by the raw bytes of the outputs that were asked for as binary, in the order
+ * asked for. The text that every answer shares is made once.
+ */
+import type { Tensor, TensorSpec } from '../../domain/tensor-types.ts'
+import { elementsToJson, stringText } from './number-text.ts'
+import { bytesFromElements } from './raw-data.ts'
+import type { RequestedOutput } from './requested-outputs.ts'
+
+export interface EncodedResponse {
+  readonly json: string
+  /** Bytes after the JSON, views of the outputs; empty when everything is in the JSON. */
+  readonly binary: readonly Uint8Array[]
+}
+
+export class ResponseWriter {
+  readonly #head: string
+  readonly #outputHeads: ReadonlyMap<string, string>
+
+  constructor(model: string, version: string, outputs: readonly TensorSpec[]) {
+    this.#head = `{"model_name":${stringText(model)},"model_version":${stringText(version)},`
+    this.#outputHeads = new Map(
+      outputs.map(({ name, datatype }) => [name, `{"name":${stringText(name)},"datatype":"${datatype}","shape":[`]),
+    )
+  }
+
+  /** `tensors[i]` answers `outputs[i]`. */
+  write(id: string | undefined, outputs: readonly RequestedOutput[], tensors: readonly Tensor[]): EncodedResponse {
+    let json = this.#head
+    if (id !== undefined) json += `"id":${stringText(id)},`
+    json += '"outputs":['
+    const binary: Uint8Array[] = []
+    for (let i = 0; i < tensors.length; i++) {
+      const tensor = tensors[i]
+      if (tensor === undefined) continue
+      if (i > 0) json += ','
+      json += `${this.#outputHeads.get(tensor.name) ?? ''}${tensor.shape.join(',')}]`
+      if (outputs[i]?.isBinary === true) {
+        const bytes = bytesFromElements(tensor.data)
+        binary.push(bytes)
+        json += `,"parameters":{"binary_data_size":${bytes.length}}}`
+      } else {
+        json += `,"data":[${elementsToJson(tensor.datatype, tensor.data)}]}`
+      }
+    }
+    return { json: `${json}]}`, binary }
+  }
+}
