@@ -11,6 +11,8 @@ import { sourceFiles } from './source-files.ts'
 const FOLDERS = ['test/unit', 'test/contract', 'test/integration', 'test/faults']
 /** Integration tests start children of their own: more files at once only makes them wait for each other. */
 const FILES_AT_ONCE = 2
+/** A file that hangs must not hold a machine of the build for ever; the slowest take a few minutes. */
+const FILE_TIMEOUT_MS = 15 * 60_000
 
 await demandPinnedNode()
 const files = await testFiles(process.argv.slice(2))
@@ -20,7 +22,11 @@ else runFiles(files)
 function runFiles(names: readonly string[]): void {
   const withoutTests = new Set(names.filter((name) => name.endsWith('.test.ts')))
   let tests = 0
-  const stream = run({ files: names.map((name) => resolve(name)), concurrency: FILES_AT_ONCE })
+  const stream = run({
+    files: names.map((name) => resolve(name)),
+    concurrency: FILES_AT_ONCE,
+    timeout: FILE_TIMEOUT_MS,
+  })
   const seen = ({ file, name }: { readonly file?: string | undefined; readonly name: string }): void => {
     const path = file === undefined ? name : relative(process.cwd(), file)
     // A file in which nothing was defined is reported as one passing test that bears the file's name.
