@@ -37,7 +37,13 @@ export interface Residency {
 
 export type EntryStatus =
   | { readonly s: 'queued' | LoadPhase | 'gone' }
-  | { readonly s: 'ready' | 'draining'; readonly residency: Residency }
+  | { readonly s: 'ready'; readonly residency: Residency }
+  | {
+      readonly s: 'draining'
+      readonly residency: Residency
+      /** Set when it leaves because it is broken: it then ends as `failed`, not as `gone`. */
+      readonly error?: GatewayError
+    }
   | {
       readonly s: 'failed'
       readonly error: GatewayError

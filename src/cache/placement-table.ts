@@ -15,6 +15,8 @@ export interface PlacementTableOptions {
   readonly ledger: Ledger
   readonly mappings: MappingBudget
   readonly publish: (move: PlacementMove) => void
+  /** Bytes were corrected or given back: the owner of the entries may grant or has to evict. */
+  readonly onBytesChanged: () => void
 }
 
 export interface PlacementRequest {
@@ -36,13 +38,15 @@ export class PlacementTable {
   readonly #mappings: MappingBudget
   readonly #machine: StateMachine<PlacementStatus>
   readonly #clock: Clock
+  readonly #onBytesChanged: () => void
   readonly #byId = new Map<number, Placement>()
   readonly #byKey = new Map<string, Map<string, Placement>>()
   /** Least recently used first. */
   readonly #byWorker = new Map<string, Map<string, Placement>>()
   #lastId = 0
 
-  constructor({ clock, ledger, mappings, publish }: PlacementTableOptions) {
+  constructor({ clock, ledger, mappings, publish, onBytesChanged }: PlacementTableOptions) {
+    this.#onBytesChanged = onBytesChanged
     this.#clock = clock
     this.#ledger = ledger
     this.#mappings = mappings
@@ -104,6 +108,7 @@ export class PlacementTable {
     placement.privateBytes = measured.privateBytes
     placement.mappings = measured.mappings
     this.#machine.transition(placement, { s: 'open' })
+    this.#onBytesChanged()
   }
 
   /** Notes that a hand-over of `runs` runs was given to the placement; it is the worker's most recently used now. */
@@ -131,6 +136,7 @@ export class PlacementTable {
     this.#ledger.removePlacement(key, id)
     this.#mappings.add(workerId, -mappings)
     this.#machine.transition(placement, { s: 'gone' }, reason)
+    this.#onBytesChanged()
   }
 
   /** A worker took its placements with it. @returns them */

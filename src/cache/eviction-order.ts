@@ -1,0 +1,76 @@
+/**
+ * Ready entries that nobody uses, least recently used first, and the pins. Leased and pinned entries are not in the order at
+ * all, so that finding victims costs as many steps as there are victims, not as there are entries.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Entry } from './entry.ts'
+import type { EvictionCandidate } from './eviction-policy.ts'
+
+export interface EvictionOrderOptions {
+  readonly maxEntries: number
+  /** An entry is not evicted sooner than this after it became ready. */
+  readonly minResidencyMs: number
+  /** Work that is queued for a key without a lease keeps it too. */
+  readonly hasWork: (key: string) => boolean
+}
+
+export class EvictionOrder {
+  readonly #options: EvictionOrderOptions
+  readonly #resting: LRUCache<string, Entry>
+  readonly #pinned = new Set<string>()
+
+  constructor(options: EvictionOrderOptions) {
+    this.#options = options
+    this.#resting = new LRUCache({ max: options.maxEntries })
+  }
+
+  /** A ready entry without leases becomes the most recently used one; nothing for a pinned one. */
+  rest(entry: Entry): void {
+    if (!this.#pinned.has(entry.key)) this.#resting.set(entry.key, entry)
+  }
+
+  /** The entry is used, or is no longer ready. */
+  remove(key: string): void {
+    this.#resting.delete(key)
+  }
+
+  pin(key: string): void {
+    this.#pinned.add(key)
+    this.#resting.delete(key)
+  }
+
+  /** `entry`: the key's entry where it is ready and unused. */
+  unpin(key: string, entry?: Entry): void {
+    if (this.#pinned.delete(key) && entry !== undefined) this.rest(entry)
+  }
+
+  isPinned(key: string): boolean {
+    return this.#pinned.has(key)
+  }
+
+  get pinned(): Iterable<string> {
+    return this.#pinned.values()
+  }
+
+  *candidates(now: number): Iterable<EvictionCandidate> {
+    const { minResidencyMs, hasWork } = this.#options
+    for (const entry of this.#resting.rvalues()) {
+      if (entry?.status.s !== 'ready') continue
+      const { key, status } = entry
+      const { readyAt, lastUsedAt, uses, loadMs } = status.residency
+      if (now - readyAt < minResidencyMs || hasWork(key)) continue
+      yield { key, readyAt, lastUsedAt, uses, loadMs }
+    }
+  }
+
+  /** Milliseconds until the first of the resting entries is old enough to be evicted; undefined when none is too young. */
+  soonestMs(now: number): number | undefined {
+    let soonest: number | undefined
+    for (const entry of this.#resting.rvalues()) {
+      if (entry?.status.s !== 'ready') continue
+      const left = entry.status.residency.readyAt + this.#options.minResidencyMs - now
+      if (left > 0 && (soonest === undefined || left < soonest)) soonest = left
+    }
+    return soonest
+  }
+}
