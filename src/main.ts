@@ -16,7 +16,9 @@ process.exit()
 async function main([command, ...args]: readonly string[]): Promise<number> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
-    console.error(`modelmux needs Node ${NEEDED.join('.')} or newer, this is ${process.version}; in a checkout, 'npm run' uses the right one`)
+    console.error(
+      `modelmux needs Node ${NEEDED.join('.')} or newer, this is ${process.version}; in a checkout, 'npm run' uses the right one`,
+    )
     return 1
   }
   switch (command) {

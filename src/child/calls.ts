@@ -27,6 +27,7 @@ export class ChildCalls {
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
   #closedBy: Error | undefined
+  #onDrained: (() => void)[] = []
 
   /** `onEvent` receives what the child says unasked. */
   constructor(socket: Duplex, onEvent: (payload: Buffer) => void = () => {}) {
@@ -38,11 +39,13 @@ export class ChildCalls {
         this.#pending.delete(id)
         if (kind === REPLY) call.resolve(payload)
         else call.reject(decodeError(payload))
+        if (this.#pending.size === 0) this.#drained()
       },
       onClose: (error) => {
         this.#closedBy = new ChildGoneError('the child process went away', { cause: error })
         for (const call of this.#pending.values()) call.reject(this.#closedBy)
         this.#pending.clear()
+        this.#drained()
       },
     })
   }
@@ -53,14 +56,28 @@ export class ChildCalls {
     const id = this.#nextId
     this.#nextId = (id % 0xffffffff) + 1
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
+      // Throws what is too large for a frame, before anything waits for its answer.
       this.#frames.send(kind, id, payload)
+      this.#pending.set(id, { resolve, reject })
     })
   }
 
   /** Calls without an answer yet. */
   get pending(): number {
     return this.#pending.size
+  }
+
+  /** Resolves when no call waits for its answer, because all were answered or the child is gone. */
+  drained(): Promise<void> {
+    if (this.#pending.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onDrained.push(resolve))
+  }
+
+  #drained(): void {
+    const waiters = this.#onDrained
+    if (waiters.length === 0) return
+    this.#onDrained = []
+    for (const resolve of waiters) resolve()
   }
 
   /** Lets the child finish what it was sent, then closes; the child takes a closed socket as the order to end. */
@@ -95,10 +112,27 @@ export function serveCalls(socket: Duplex, handle: CallHandler, onEnd: () => voi
 function encodeError(thrown: unknown): Buffer {
   const { code, message, facts } = asGatewayError(thrown)
   const cause = thrown instanceof GatewayError ? thrown.cause : thrown
-  return Buffer.from(JSON.stringify({ code, message, facts, cause: cause instanceof Error ? (cause.stack ?? cause.message) : undefined }))
+  return Buffer.from(
+    JSON.stringify({
+      code,
+      message,
+      facts,
+      cause: cause instanceof Error ? (cause.stack ?? cause.message) : undefined,
+    }),
+  )
 }
 
 function decodeError(payload: Buffer): GatewayError {
-  const { code, message, facts, cause } = JSON.parse(payload.toString()) as { code: ErrorCode; message: string; facts: ErrorFacts; cause?: string }
-  return new GatewayError(code in ERRORS ? code : 'INTERNAL', message, facts, cause === undefined ? {} : { cause: new Error(cause) })
+  const { code, message, facts, cause } = JSON.parse(payload.toString()) as {
+    code: ErrorCode
+    message: string
+    facts: ErrorFacts
+    cause?: string
+  }
+  return new GatewayError(
+    code in ERRORS ? code : 'INTERNAL',
+    message,
+    facts,
+    cause === undefined ? {} : { cause: new Error(cause) },
+  )
 }

@@ -40,7 +40,8 @@ export class FrameSocket {
     if (this.#isClosed) return
     let bytes = HEAD_BYTES - PREFIX_BYTES
     for (const part of payload) bytes += part.length
-    if (bytes > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${bytes} bytes is over the limit of ${MAX_FRAME_BYTES}`)
+    if (bytes > MAX_FRAME_BYTES)
+      throw new RangeError(`a frame of ${bytes} bytes is over the limit of ${MAX_FRAME_BYTES}`)
     const head = Buffer.allocUnsafe(HEAD_BYTES)
     head.writeUInt32LE(bytes, 0)
     head.writeUInt8(kind, 4)

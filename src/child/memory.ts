@@ -48,7 +48,8 @@ async function limitFiles(): Promise<string[]> {
   const cgroup = await readFile('/proc/self/cgroup', 'latin1').catch(() => '')
   const files = ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes']
   const unified = /^0::(\/.*)$/m.exec(cgroup)?.[1]
-  for (let path = unified ?? '/'; path !== '/' && path !== ''; path = path.slice(0, path.lastIndexOf('/'))) files.push(`/sys/fs/cgroup${path}/memory.max`)
+  for (let path = unified ?? '/'; path !== '/' && path !== ''; path = path.slice(0, path.lastIndexOf('/')))
+    files.push(`/sys/fs/cgroup${path}/memory.max`)
   const legacy = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(\/.+)$/m.exec(cgroup)?.[1]
   if (legacy !== undefined) files.push(`/sys/fs/cgroup/memory${legacy}/memory.limit_in_bytes`)
   return files

@@ -13,7 +13,19 @@ import type { Clock } from '../lib/clock.ts'
 /** Descriptor of the channel in the child. */
 const CHANNEL_FD = 3
 /** What a child may inherit: where programs and libraries are, the language, temp folders, the GPU drivers' own switches. Never credentials. */
-const INHERITED = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH', 'VK_ICD_FILENAMES', 'VK_DRIVER_FILES', 'CUDA_VISIBLE_DEVICES', 'NVIDIA_VISIBLE_DEVICES']
+const INHERITED = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'TZ',
+  'TMPDIR',
+  'LD_LIBRARY_PATH',
+  'VK_ICD_FILENAMES',
+  'VK_DRIVER_FILES',
+  'CUDA_VISIBLE_DEVICES',
+  'NVIDIA_VISIBLE_DEVICES',
+]
 
 export interface SpawnOptions {
   /** The child's entry file, as `new URL('./x-main.ts', import.meta.url)`; `.ts` becomes `.js` when this module itself was compiled. */
@@ -55,7 +67,9 @@ export function spawnChild(options: SpawnOptions): Child {
   const command = [process.execPath, '--no-warnings', entry, ...(options.args ?? [])]
   // A shell sets the limit because Node cannot; exec keeps the pid.
   const [file = '', ...args] =
-    options.dataLimitBytes === undefined ? command : ['/bin/sh', '-c', `ulimit -d ${Math.ceil(options.dataLimitBytes / 1024)} && exec "$@"`, 'sh', ...command]
+    options.dataLimitBytes === undefined
+      ? command
+      : ['/bin/sh', '-c', `ulimit -d ${Math.ceil(options.dataLimitBytes / 1024)} && exec "$@"`, 'sh', ...command]
   const child: ChildProcess = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const channel = child.stdio[CHANNEL_FD] as Duplex
   if (child.pid === undefined) throw new Error(`cannot start ${file}`)
@@ -64,7 +78,8 @@ export function spawnChild(options: SpawnOptions): Child {
   if (options.isBackground === true) lowerPriority(child.pid)
   for (const stream of ['stdout', 'stderr'] as const) {
     const pipe = child[stream]
-    if (pipe !== null) createInterface({ input: pipe, crlfDelay: Infinity }).on('line', (line) => options.onLine(stream, line))
+    if (pipe !== null)
+      createInterface({ input: pipe, crlfDelay: Infinity }).on('line', (line) => options.onLine(stream, line))
   }
   const exited = new Promise<ExitInfo>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))

@@ -66,7 +66,12 @@ export class Pins {
       const error = asGatewayError(thrown)
       pin.failures++
       const delayMs = backoffMs(pin.failures, retry, random)
-      onEvent('pin.failed', { ref: formatModelRef(pin.ref), code: error.code, message: error.message, retryInMs: Math.round(delayMs) })
+      onEvent('pin.failed', {
+        ref: formatModelRef(pin.ref),
+        code: error.code,
+        message: error.message,
+        retryInMs: Math.round(delayMs),
+      })
       pin.retry = clock.after(delayMs, () => {
         delete pin.retry
         void this.#move(pin)

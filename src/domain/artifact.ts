@@ -26,7 +26,12 @@ export interface ProbeResult {
   /** Memory mappings one open session takes. */
   readonly mappings: number
   /** With weights packed at open: is it worth it, and after how many runs. */
-  readonly packed: { readonly openMs: number; readonly runMs: number; readonly privateBytes: number; readonly paysAfterRuns: number | null }
+  readonly packed: {
+    readonly openMs: number
+    readonly runMs: number
+    readonly privateBytes: number
+    readonly paysAfterRuns: number | null
+  }
 }
 
 export interface Manifest {

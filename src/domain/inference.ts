@@ -57,7 +57,12 @@ export interface ModelStatistics {
   readonly computeOutput: Tally
   readonly cacheHit: Tally
   readonly cacheMiss: Tally
-  readonly batches: readonly { readonly batchRows: number; readonly computeInput: Tally; readonly computeInfer: Tally; readonly computeOutput: Tally }[]
+  readonly batches: readonly {
+    readonly batchRows: number
+    readonly computeInput: Tally
+    readonly computeInfer: Tally
+    readonly computeOutput: Tally
+  }[]
   readonly memory: readonly { readonly type: 'CPU' | 'GPU'; readonly id: number; readonly bytes: number }[]
 }
 

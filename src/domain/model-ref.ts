@@ -26,7 +26,16 @@ const RESERVED = /[/:@?#%\\]/
 
 /** URL words that may not end a name, because a URL could then be read in two ways. */
 export const ROUTE_WORDS: ReadonlySet<string> = new Set([
-  'infer', 'ready', 'versions', 'stats', 'config', 'load', 'unload', 'generate', 'generate_stream', 'index',
+  'infer',
+  'ready',
+  'versions',
+  'stats',
+  'config',
+  'load',
+  'unload',
+  'generate',
+  'generate_stream',
+  'index',
 ])
 
 /** Why a name is not one, or undefined when it is. */
@@ -84,13 +93,19 @@ export function tenantOf(name: string): string {
 }
 
 export function badRef(text: string, problem: string): GatewayError {
-  return new GatewayError('BAD_MODEL_REF', `'${printable(text)}' is not a model id: ${problem}; expected name, name:version or name@alias`)
+  return new GatewayError(
+    'BAD_MODEL_REF',
+    `'${printable(text)}' is not a model id: ${problem}; expected name, name:version or name@alias`,
+  )
 }
 
 /** Untrusted text made safe for one line of a message: control characters escaped, length bounded. */
 export function printable(text: string): string {
   const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text
-  return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (c) => `\\u${(c.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)
+  return cut.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (c) => `\\u${(c.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 function segmentProblem(segment: string): string | undefined {

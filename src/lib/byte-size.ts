@@ -1,6 +1,16 @@
 /** Byte counts as people write them: `4GiB`, `512 MiB`, `1.5GB`, `1048576`. */
 const UNITS: Readonly<Record<string, number>> = {
-  '': 1, B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40,
+  '': 1,
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
 }
 
 /** Bytes, or undefined when `text` is not a size. Fractions are rounded down to whole bytes. */

@@ -71,7 +71,8 @@ export class Prober {
 
   #hottest(): Waiting | undefined {
     let best: Waiting | undefined
-    for (const waiting of this.#waiting.values()) if (best === undefined || waiting.answers > best.answers) best = waiting
+    for (const waiting of this.#waiting.values())
+      if (best === undefined || waiting.answers > best.answers) best = waiting
     if (best !== undefined) this.#waiting.delete(best.manifest.artifact)
     return best
   }

@@ -41,7 +41,8 @@ export class ReplicaRequest {
   #onSettled: (() => void) | undefined
   readonly #timer: Timer
   readonly #signal: AbortSignal
-  readonly #onAbort = () => this.fail(new GatewayError('CLIENT_GONE', 'the client left before the answer', this.#names()))
+  readonly #onAbort = () =>
+    this.fail(new GatewayError('CLIENT_GONE', 'the client left before the answer', this.#names()))
 
   constructor(version: ModelVersion, content: RequestBody, timeoutMs: number, signal: AbortSignal, clock: Clock) {
     this.version = version

@@ -58,7 +58,12 @@ export class StatisticsTable {
   }
 
   /** One hand-over of `runs` runs with `rows` rows in all. */
-  handOver(key: string, runs: number, rows: number, ms: { readonly decode: number; readonly run: number; readonly encode: number }): void {
+  handOver(
+    key: string,
+    runs: number,
+    rows: number,
+    ms: { readonly decode: number; readonly run: number; readonly encode: number },
+  ): void {
     const row = this.#row(key)
     row.executionCount += runs
     add(row.computeInput, ms.decode)
@@ -79,8 +84,17 @@ export class StatisticsTable {
     let row = this.#rows.get(key)
     if (row === undefined) {
       row = {
-        lastInferenceMs: 0, inferenceCount: 0, executionCount: 0,
-        success: zero(), fail: zero(), queue: zero(), computeInput: zero(), computeInfer: zero(), computeOutput: zero(), cacheHit: zero(), cacheMiss: zero(),
+        lastInferenceMs: 0,
+        inferenceCount: 0,
+        executionCount: 0,
+        success: zero(),
+        fail: zero(),
+        queue: zero(),
+        computeInput: zero(),
+        computeInfer: zero(),
+        computeOutput: zero(),
+        cacheHit: zero(),
+        cacheMiss: zero(),
         batches: new Map(),
       }
       this.#rows.set(key, row)

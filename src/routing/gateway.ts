@@ -15,7 +15,12 @@ export interface ModelMetadata {
   readonly version: string
   readonly aliases: Readonly<Record<string, string>>
   readonly signature: Signature
-  readonly artifact?: { readonly form: 'mapped' | 'plain'; readonly plainReason?: string; readonly isBatchSafe?: boolean; readonly batchReason?: string }
+  readonly artifact?: {
+    readonly form: 'mapped' | 'plain'
+    readonly plainReason?: string
+    readonly isBatchSafe?: boolean
+    readonly batchReason?: string
+  }
 }
 
 export interface IndexRow {
@@ -30,7 +35,9 @@ export interface Gateway {
   /** Structure only: compiles nothing. */
   metadata(ref: ModelRef, signal: AbortSignal): Promise<ModelMetadata>
   /** Can this be served, resident or on demand? */
-  modelReady(ref: ModelRef): Promise<{ readonly isReady: boolean; readonly name: string; readonly version: string; readonly reason: string }>
+  modelReady(
+    ref: ModelRef,
+  ): Promise<{ readonly isReady: boolean; readonly name: string; readonly version: string; readonly reason: string }>
   /** Every version the registry lists; `READY` ones only when asked. */
   index(options: { readonly readyOnly: boolean }): Promise<readonly IndexRow[]>
   modelNames(): readonly string[]

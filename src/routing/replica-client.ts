@@ -6,7 +6,12 @@ import type { Signature } from '../domain/tensor-types.ts'
 /** What a replica knows of a model's structure without compiling anything. */
 export interface Inspection {
   readonly signature: Signature
-  readonly artifact?: { readonly form: 'mapped' | 'plain'; readonly plainReason?: string; readonly isBatchSafe?: boolean; readonly batchReason?: string }
+  readonly artifact?: {
+    readonly form: 'mapped' | 'plain'
+    readonly plainReason?: string
+    readonly isBatchSafe?: boolean
+    readonly batchReason?: string
+  }
 }
 
 export interface ReplicaClient {

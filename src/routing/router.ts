@@ -63,7 +63,8 @@ export class Router implements Gateway {
   async unload(ref: ModelRef, signal: AbortSignal): Promise<{ name: string; version: string }> {
     const version = this.#directory.resolve(ref)
     // Without a version every resident one goes, as an operator who wants the memory back would expect.
-    const targets = ref.version === undefined && ref.alias === undefined ? this.#directory.versionsOf(ref.name) : [version]
+    const targets =
+      ref.version === undefined && ref.alias === undefined ? this.#directory.versionsOf(ref.name) : [version]
     await Promise.all(targets.map((target) => this.#replica.unload(target.key, signal)))
     return { name: version.name, version: version.version }
   }
@@ -85,7 +86,8 @@ export class Router implements Gateway {
   #versionsMeant(ref: ModelRef): readonly ModelVersion[] {
     if (ref.version !== undefined || ref.alias !== undefined) return [this.#directory.resolve(ref)]
     const versions = this.#directory.versionsOf(ref.name)
-    if (versions.length === 0) throw new GatewayError('MODEL_NOT_FOUND', `no model is named '${ref.name}'`, { model: ref.name })
+    if (versions.length === 0)
+      throw new GatewayError('MODEL_NOT_FOUND', `no model is named '${ref.name}'`, { model: ref.name })
     return versions
   }
 }

@@ -1,0 +1,32 @@
+/** Which bytes a version has, told without reading them. */
+import { hash } from 'node:crypto'
+
+/** What a file system knows of one file of a version. */
+export interface SourceFileFacts {
+  /** Relative to the version's folder, with forward slashes. */
+  readonly path: string
+  readonly bytes: number
+  /** Nanoseconds since 1970. */
+  readonly mtimeNs: bigint
+  readonly inode: bigint
+}
+
+/** Hex digits: 96 bits of SHA-256, far beyond what the number of sources in the world could collide in. */
+const ID_DIGITS = 24
+
+/**
+ * The identity of a version's bytes: a digest over path, size, modification time and inode of its files, in order of their
+ * paths. A file that was rewritten, replaced, added or removed gives another one; a change of owner or mode does not.
+ */
+export function sourceIdOf(files: readonly SourceFileFacts[]): string {
+  const ordered = files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  // JSON, because a path may hold any separator.
+  const text = JSON.stringify(ordered.map(({ path, bytes, mtimeNs, inode }) => [path, bytes, `${mtimeNs}`, `${inode}`]))
+  return hash('sha256', text, 'hex').slice(0, ID_DIGITS)
+}
+
+/** Names of a version's model file; the first that exists counts. */
+export const MODEL_FILES = ['model.onnx', 'model.ort'] as const
+
+/** Bounds of a version's folder: more is no model. */
+export const SOURCE_BOUNDS = { maxDepth: 8, maxFiles: 10_000 } as const

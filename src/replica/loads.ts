@@ -1,0 +1,153 @@
+/**
+ * Brings a ModelKey from its source to a ready entry: stage and compile unless the artifact is here, reserve memory, page in.
+ * One load per key, begun by the entry table; it belongs to the cache, so it goes on when whoever asked has left.
+ */
+import type { Manifest } from '../domain/artifact.ts'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import type { ModelVersion, SourceFile } from '../domain/model-version.ts'
+import type { PhaseTimings } from '../domain/phases.ts'
+import type { EntryTable } from '../cache/entry-table.ts'
+import type { Clock } from '../lib/clock.ts'
+import { Semaphore } from '../lib/semaphore.ts'
+import { demandOf, type Resident } from './residents.ts'
+
+/** The bytes of a version, here on local disk. */
+export interface StagedSource {
+  readonly dir: string
+  readonly modelFile: string
+  readonly files: readonly SourceFile[]
+  readonly bytes: number
+  readonly digest?: string
+  /** Are these still the bytes that the version's key stands for? */
+  isUnchanged(): Promise<boolean>
+}
+
+/** The artifact room as a load needs it. */
+export interface Artifacts {
+  find(sourceId: string): Promise<Manifest | undefined> | Manifest | undefined
+  compile(source: CompileSource): Promise<{ readonly manifest: Manifest }>
+  pageIn(manifest: Manifest): Promise<unknown>
+  /** Keeps disk eviction away until the function returned is called. */
+  hold(artifact: string): () => void
+}
+
+export interface CompileSource extends StagedSource {
+  readonly key: string
+  readonly sourceId: string
+  readonly tenant: string
+  readonly warmUp: readonly unknown[]
+  readonly intraOpThreads: number
+}
+
+export interface LoadsOptions {
+  readonly table: EntryTable
+  readonly residents: Map<string, Resident>
+  readonly artifacts: Artifacts
+  stage(version: ModelVersion): Promise<StagedSource>
+  /** Models being paged in at the same time. */
+  readonly parallel: number
+  readonly clock: Clock
+  onEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
+}
+
+/** A load as the requests that began it may watch it. */
+export interface Load {
+  hasCompiled: boolean
+  readonly timings: PhaseTimings
+}
+
+export class Loads {
+  readonly #options: LoadsOptions
+  readonly #paging: Semaphore
+  readonly #running = new Set<Promise<void>>()
+
+  constructor(options: LoadsOptions) {
+    this.#options = options
+    this.#paging = new Semaphore(options.parallel)
+  }
+
+  /** Runs the load of an entry just begun; the entry's waiters learn how it ends. */
+  start(version: ModelVersion): Load {
+    const load: Load = { hasCompiled: false, timings: {} }
+    const running: Promise<void> = this.#run(version, load).finally(() => this.#running.delete(running))
+    this.#running.add(running)
+    return load
+  }
+
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** Resolves when no load is under way. */
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running)
+  }
+
+  async #run(version: ModelVersion, load: Load): Promise<void> {
+    const { table, onEnded } = this.#options
+    try {
+      await this.#load(version, load)
+      onEnded(version, load, undefined)
+    } catch (thrown) {
+      this.#forget(version.key)
+      const { code, message, facts, cause } = asGatewayError(thrown)
+      const error = new GatewayError(
+        code,
+        message,
+        { model: version.name, version: version.version, ...facts },
+        { cause: cause ?? thrown },
+      )
+      table.fail(version.key, error)
+      onEnded(version, load, error)
+    }
+  }
+
+  async #load(version: ModelVersion, load: Load): Promise<void> {
+    const { table, artifacts, residents, clock } = this.#options
+    const { key } = version
+    const manifest = (await artifacts.find(version.sourceId)) ?? (await this.#compile(version, load))
+    residents.set(key, { version, manifest, letGo: artifacts.hold(manifest.artifact), hasAnswered: false })
+    const demand = demandOf(manifest)
+    // Memory is reserved before the pages are read, or a load that does not fit would push out what others use.
+    await table.claim(key, demand)
+    table.advance(key, 'paging')
+    const began = clock.now()
+    await this.#paging.use(() => artifacts.pageIn(manifest))
+    load.timings.page = clock.now() - began
+    table.ready(key, demand)
+  }
+
+  async #compile(version: ModelVersion, load: Load): Promise<Manifest> {
+    const { table, artifacts, clock } = this.#options
+    load.hasCompiled = true
+    table.advance(version.key, 'fetching')
+    const began = clock.now()
+    const staged = await this.#options.stage(version)
+    const stagedAt = clock.now()
+    load.timings.fetch = stagedAt - began
+    table.advance(version.key, 'compiling')
+    const { key, sourceId, tenant, settings } = version
+    const { warmUp, intraOpThreads } = settings
+    const { manifest } = await artifacts.compile({ ...bound(staged), key, sourceId, tenant, warmUp, intraOpThreads })
+    load.timings.compile = clock.now() - stagedAt
+    return manifest
+  }
+
+  #forget(key: string): void {
+    const { residents } = this.#options
+    residents.get(key)?.letGo()
+    residents.delete(key)
+  }
+}
+
+function bound(staged: StagedSource): StagedSource {
+  const { dir, modelFile, files, bytes, digest } = staged
+  return {
+    dir,
+    modelFile,
+    files,
+    bytes,
+    ...(digest === undefined ? {} : { digest }),
+    isUnchanged: () => staged.isUnchanged(),
+  }
+}
