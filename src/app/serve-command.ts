@@ -3,7 +3,7 @@ import { ConfigError } from '../config/config-error.ts'
 import { describeServeFlags, parseServeFlags } from '../config/flags.ts'
 import { loadConfig } from '../config/load.ts'
 import { renderConfig } from '../config/print.ts'
-import { ListenError } from '../http/server.ts'
+import { ListenError } from '../http/listen-error.ts'
 import { startServe } from './serve.ts'
 import { version } from './version.ts'
 
@@ -26,11 +26,11 @@ export async function serveCommand(args: readonly string[], interrupt: AbortSign
     return (await server.stop(String(interrupt.reason))) ? 0 : 1
   } catch (error) {
     if (error instanceof ConfigError) {
-      console.error(`modelmux: ${error.message}`)
+      process.stderr.write(`modelmux: ${error.message}\n`)
       return BAD_USAGE
     }
     if (error instanceof ListenError) {
-      console.error(`modelmux: ${error.message}`)
+      process.stderr.write(`modelmux: ${error.message}\n`)
       return 1
     }
     throw error

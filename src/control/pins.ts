@@ -8,17 +8,18 @@ import { formatModelRef, type ModelRef } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
 
 export interface PinOptions {
   readonly refs: readonly ModelRef[]
-  resolve(ref: ModelRef): ModelVersion
+  readonly resolve: (ref: ModelRef) => ModelVersion
   /** Makes the key resident and keeps it; resolves when it is open. */
-  pin(version: ModelVersion): Promise<void>
-  unpin(key: string): void
+  readonly pin: (version: ModelVersion) => Promise<void>
+  readonly unpin: (key: string) => void
   readonly retry: { readonly baseMs: number; readonly maxMs: number }
   readonly clock: Clock
   readonly random: () => number
-  onEvent(name: string, fields: Readonly<Record<string, unknown>>): void
+  readonly onEvent: (name: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
 interface Pin {
@@ -41,7 +42,7 @@ export class Pins {
 
   /** Looks where each pin points now; call at start and whenever the registry changed. Cheap when nothing moved. */
   refresh(): void {
-    for (const pin of this.#pins) if (pin.retry === undefined) void this.#move(pin)
+    for (const pin of this.#pins) if (pin.retry === undefined) detach(this.#move(pin))
   }
 
   close(): void {
@@ -74,7 +75,7 @@ export class Pins {
       })
       pin.retry = clock.after(delayMs, () => {
         delete pin.retry
-        void this.#move(pin)
+        detach(this.#move(pin))
       })
     } finally {
       pin.isMoving = false

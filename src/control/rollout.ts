@@ -8,18 +8,19 @@
 import { asGatewayError } from '../domain/errors.ts'
 import { formatModelRef, type ModelRef } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import { detach } from '../lib/detach.ts'
 
 export interface RolloutOptions {
   /** What the registry says now. @throws GatewayError as the registry does */
-  resolve(ref: ModelRef): ModelVersion
+  readonly resolve: (ref: ModelRef) => ModelVersion
   /** Aliases of a model, so that every name it can be called by is looked at. */
-  aliasesOf(name: string): readonly string[]
-  isResident(key: string): boolean
+  readonly aliasesOf: (name: string) => readonly string[]
+  readonly isResident: (key: string) => boolean
   /** Makes the key resident and open. */
-  load(version: ModelVersion): Promise<void>
+  readonly load: (version: ModelVersion) => Promise<void>
   /** Lets a key go once nobody uses it. */
-  retire(key: string): void
-  onEvent(name: string, fields: Readonly<Record<string, unknown>>): void
+  readonly retire: (key: string) => void
+  readonly onEvent: (name: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
 /** A name that still answers from `from` while `to` is made ready, or after `to` failed. */
@@ -73,7 +74,7 @@ export class Rollouts {
   refresh(name: string): void {
     const meant = this.#meant.get(name)
     if (meant === undefined) return
-    for (const [text, { ref, version: from }] of [...meant]) {
+    for (const [text, { ref, version: from }] of meant) {
       const to = this.#wanted(ref)
       if (to === undefined) this.#end(text, from)
       else if (to.key !== from.key) this.#begin(text, ref, from, to)
@@ -91,18 +92,23 @@ export class Rollouts {
     const rollout: Rollout = { ref, from, to }
     this.#underWay.set(text, rollout)
     this.#options.onEvent('rollout.started', { ref: text, from: from.key, to: to.key })
-    this.#options.load(to).then(
-      () => {
-        // A still newer version may have come meanwhile: then that rollout decides.
-        if (this.#underWay.get(text) !== rollout) return
-        this.#options.onEvent('rollout.done', { ref: text, from: from.key, to: to.key })
-        this.#end(text, from)
-      },
-      (thrown: unknown) => {
-        const { code, message } = asGatewayError(thrown)
-        this.#options.onEvent('rollout.failed', { ref: text, from: from.key, to: to.key, code, message })
-      },
-    )
+    detach(this.#roll(text, rollout))
+  }
+
+  async #roll(text: string, rollout: Rollout): Promise<void> {
+    const { load, onEvent } = this.#options
+    const fields = { ref: text, from: rollout.from.key, to: rollout.to.key }
+    try {
+      await load(rollout.to)
+    } catch (thrown) {
+      const { code, message } = asGatewayError(thrown)
+      onEvent('rollout.failed', { ...fields, code, message })
+      return
+    }
+    // A still newer version may have come meanwhile: then that rollout decides.
+    if (this.#underWay.get(text) !== rollout) return
+    onEvent('rollout.done', fields)
+    this.#end(text, rollout.from)
   }
 
   /** The name no longer means this version; a version that no name means is let go. */

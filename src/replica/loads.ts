@@ -43,11 +43,11 @@ export interface LoadsOptions {
   readonly table: EntryTable
   readonly residents: Map<string, Resident>
   readonly artifacts: Artifacts
-  stage(version: ModelVersion): Promise<StagedSource>
+  readonly stage: (version: ModelVersion) => Promise<StagedSource>
   /** Models being paged in at the same time. */
   readonly parallel: number
   readonly clock: Clock
-  onEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
+  readonly onEnded: (version: ModelVersion, load: Load, error: GatewayError | undefined) => void
 }
 
 /** A load as the requests that began it may watch it. */

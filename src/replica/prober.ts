@@ -4,12 +4,13 @@
  */
 import type { Manifest } from '../domain/artifact.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import { detach } from '../lib/detach.ts'
 
 export interface ProberOptions {
-  probe(manifest: Manifest, version: ModelVersion): Promise<Manifest>
+  readonly probe: (manifest: Manifest, version: ModelVersion) => Promise<Manifest>
   /** The artifact was measured; called once per probe. */
-  onProbed(version: ModelVersion, manifest: Manifest): void
-  onFailed(version: ModelVersion, error: unknown): void
+  readonly onProbed: (version: ModelVersion, manifest: Manifest) => void
+  readonly onFailed: (version: ModelVersion, error: unknown) => void
   /** Artifacts that wait at most; the coldest are forgotten beyond it and come back with their next answer. */
   readonly maxWaiting: number
 }
@@ -25,7 +26,7 @@ export class Prober {
   readonly #waiting = new Map<string, Waiting>()
   /** Artifacts whose probe failed are not asked again by this process. */
   readonly #given = new Set<string>()
-  #running: Promise<void> | undefined
+  #isRunning = false
   #isClosed = false
 
   constructor(options: ProberOptions) {
@@ -42,9 +43,7 @@ export class Prober {
     }
     if (this.#waiting.size >= this.#options.maxWaiting) return
     this.#waiting.set(manifest.artifact, { version, manifest, answers: 1 })
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
-    })
+    if (!this.#isRunning) detach(this.#run())
   }
 
   get waiting(): number {
@@ -58,6 +57,7 @@ export class Prober {
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true
     for (let next = this.#hottest(); next !== undefined; next = this.#hottest()) {
       this.#given.add(next.manifest.artifact)
       try {
@@ -67,6 +67,7 @@ export class Prober {
         if (!this.#isClosed) this.#options.onFailed(next.version, error)
       }
     }
+    this.#isRunning = false
   }
 
   #hottest(): Waiting | undefined {
