@@ -1,0 +1,47 @@
+/** What travels with a request through the Koa app, and what the app's routes work with. */
+import type { ParameterizedContext } from 'koa'
+import { GatewayError } from '../domain/errors.ts'
+import { printable } from '../domain/model-ref.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Gateway } from '../routing/gateway.ts'
+import type { RequestObserver } from '../telemetry/request-summary.ts'
+import type { MetadataQuota } from './metadata-quota.ts'
+import type { ReceiveBudget } from './read-body.ts'
+import type { RequestIds } from './request-id.ts'
+
+export interface AppState {
+  requestId: string
+  /** URL template, set by the route that took the request. */
+  route: string
+  /** Aborts when the client leaves. */
+  signal: AbortSignal
+  bytesIn: number
+  error?: GatewayError | undefined
+  model?: string | undefined
+  version?: string | undefined
+}
+
+export type AppContext = ParameterizedContext<AppState>
+
+export interface AppDeps {
+  readonly gateway: Gateway
+  readonly clock: Clock
+  readonly observer: RequestObserver
+  readonly ids: RequestIds
+  readonly quota: MetadataQuota
+  readonly budget: ReceiveBudget
+  readonly isDraining: () => boolean
+  /** Version of this software. */
+  readonly version: string
+  /** Prometheus' text and its content type; absent = no `/metrics`. */
+  readonly metrics: { readonly contentType: string; render(): Promise<string> } | undefined
+}
+
+/** The error for a URL that exists for other methods, which the answer names. */
+export function methodNotAllowed(ctx: AppContext, allowed: readonly string[]): GatewayError {
+  ctx.set('allow', allowed.join(', '))
+  return new GatewayError(
+    'METHOD_NOT_ALLOWED',
+    `${printable(ctx.method)} is not for ${printable(ctx.path)}; use ${allowed.join(' or ')}`,
+  )
+}

@@ -1,0 +1,115 @@
+/**
+ * Every route but inference, on Koa. Order: id and summary, errors as JSON, anything that guards (before routing, so that no
+ * route can slip past it), routes, then what no route took.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import Koa from 'koa'
+import { Router } from '@koa/router'
+import type { RouterContext } from '@koa/router'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import { printable } from '../domain/model-ref.ts'
+import type { RequestSummary } from '../telemetry/request-summary.ts'
+import { servedHeaders } from './answer-headers.ts'
+import { methodNotAllowed } from './app-context.ts'
+import type { AppContext, AppDeps, AppState } from './app-context.ts'
+import { errorBody, errorHeaders } from './error-answer.ts'
+import { isRestSmall, refuse } from './refuse.ts'
+import { addHealthRoutes } from './routes/health.ts'
+import { addModelRoutes } from './routes/models.ts'
+import { addRepositoryRoutes } from './routes/repository.ts'
+import { addServerRoutes } from './routes/server.ts'
+
+/** A listener for Node's `request` event. */
+export function createApp(deps: AppDeps): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  // Without `proxy`, forwarded headers mean nothing; the host name is never used.
+  const app = new Koa<AppState>({ proxy: false })
+  // Errors are answered and observed below; Koa's own handler would print them a second time.
+  app.silent = true
+  const router = createRouter(deps)
+  app.use((ctx, next) => observed(ctx, next, deps))
+  app.use((ctx, next) => answered(ctx, next, deps))
+  app.use(router.routes())
+  app.use((ctx) => nothingTook(ctx))
+  return app.callback()
+}
+
+/** All routes, in the order in which they are tried. Case and trailing slashes count: a front proxy's path rules must hold here too. */
+export function createRouter(deps: AppDeps): Router<AppState> {
+  const router: Router<AppState> = new Router({ sensitive: true, strict: true })
+  addHealthRoutes(router, deps)
+  addServerRoutes(router, deps)
+  addRepositoryRoutes(router, deps)
+  addModelRoutes(router, deps)
+  return router
+}
+
+async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: AppDeps): Promise<void> {
+  const startedAt = deps.clock.now()
+  const requestId = deps.ids.idFor(ctx.get('x-request-id'))
+  const abort = new AbortController()
+  ctx.state = { requestId, route: 'unknown', signal: abort.signal, bytesIn: 0 }
+  ctx.set('x-request-id', requestId)
+  ctx.res.once('close', () => {
+    const isGone = !ctx.res.writableFinished
+    if (isGone) abort.abort()
+    deps.observer.requestDone(summaryOf(ctx, deps.clock.now() - startedAt, isGone))
+  })
+  await next()
+  if (deps.isDraining()) ctx.set('connection', 'close')
+}
+
+function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): RequestSummary {
+  const { requestId, route, error, model, version, bytesIn } = ctx.state
+  return {
+    requestId,
+    method: ctx.method,
+    route,
+    status: isGone ? 499 : ctx.res.statusCode,
+    bytesIn,
+    bytesOut: ctx.length ?? 0,
+    durationMs,
+    ...(isGone ? { code: 'CLIENT_GONE' as const } : error !== undefined && { code: error.code }),
+    ...(error !== undefined && { error }),
+    ...(model !== undefined && { model }),
+    ...(version !== undefined && { version }),
+  }
+}
+
+async function answered(ctx: AppContext, next: () => Promise<unknown>, deps: AppDeps): Promise<void> {
+  try {
+    await next()
+  } catch (thrown) {
+    answerError(ctx, asGatewayError(thrown), deps)
+  }
+}
+
+function answerError(ctx: AppContext, error: GatewayError, deps: AppDeps): void {
+  const { state } = ctx
+  state.error = error
+  state.model ??= error.facts.model
+  state.version ??= error.facts.version
+  const body = errorBody(error, state.requestId)
+  const headers = [...servedHeaders(state), ...errorHeaders(error)]
+  if (!isRestSmall(ctx.req)) {
+    ctx.respond = false
+    headers.push(
+      'x-request-id',
+      state.requestId,
+      'content-type',
+      'application/json',
+      'content-length',
+      String(body.length),
+    )
+    return refuse(ctx.req, ctx.res, error.status, headers, body, deps.clock)
+  }
+  for (let i = 0; i + 1 < headers.length; i += 2) ctx.set(headers[i] ?? '', headers[i + 1] ?? '')
+  ctx.status = error.status
+  ctx.set('content-type', 'application/json')
+  ctx.body = body
+}
+
+function nothingTook(ctx: AppContext): never {
+  const allowed = new Set(((ctx as RouterContext<AppState>).matched ?? []).flatMap((layer) => layer.methods))
+  if (allowed.size === 0) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
+  throw methodNotAllowed(ctx, [...allowed])
+}

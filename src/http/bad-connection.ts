@@ -1,0 +1,33 @@
+/** Connections whose bytes never became a request: malformed, too slow, or headers over the limit. */
+import type { Duplex } from 'node:stream'
+import { STATUS_CODES } from 'node:http'
+
+const STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
+const MESSAGES: Readonly<Record<number, string>> = {
+  400: 'the request is not HTTP',
+  408: 'the request did not arrive in time',
+  431: 'the headers of the request are larger than the limit of this server',
+}
+
+/** Answers if that can still be done, and closes the connection. */
+export function answerBadConnection(error: Error, socket: Duplex): void {
+  const code = 'code' in error ? String(error.code) : ''
+  // In the middle of another answer, text of ours would be taken for a part of it.
+  if (code === 'ECONNRESET' || !socket.writable || hasBegunAnswer(socket)) {
+    socket.destroy(error)
+    return
+  }
+  const status = STATUS[code] ?? 400
+  const body = JSON.stringify({ error: MESSAGES[status], code: status === 408 ? 'REQUEST_TIMEOUT' : 'BAD_REQUEST' })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}
+
+/** Node hangs the answer under way on its socket and asks the same question before its own answer to a bad connection. */
+function hasBegunAnswer(socket: Duplex): boolean {
+  const { _httpMessage: answer } = socket as Duplex & {
+    readonly _httpMessage?: { readonly headersSent: boolean } | null
+  }
+  return answer?.headersSent === true
+}

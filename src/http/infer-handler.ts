@@ -1,0 +1,237 @@
+/**
+ * Inference requests, ahead of every framework: headers in one pass, the body as it came, the answer in one write. Bodies are
+ * opaque here; workers decode them. Every request ends in one summary, also when its client left.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { LRUCache } from 'lru-cache'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import { parseModelRef } from '../domain/model-ref.ts'
+import type { ModelRef } from '../domain/model-ref.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Gateway, InferRequest, Served } from '../routing/gateway.ts'
+import type { RequestObserver } from '../telemetry/request-summary.ts'
+import { answerHeaders, servedHeaders } from './answer-headers.ts'
+import { expand, readEncoding } from './content-encoding.ts'
+import type { Encoding } from './content-encoding.ts'
+import { errorBody, errorHeaders } from './error-answer.ts'
+import { readIfAbsent, readJsonLength, readTimeout } from './infer-headers.ts'
+import { matchModelPath } from './model-path.ts'
+import { modelOf } from './model-source.ts'
+import { bodyTooLarge, readBody } from './read-body.ts'
+import type { Body, ReceiveBudget } from './read-body.ts'
+import { isRestSmall, refuse } from './refuse.ts'
+import type { RequestIds } from './request-id.ts'
+import { readHead } from './request-head.ts'
+import type { RequestHead } from './request-head.ts'
+
+export interface InferLimits {
+  readonly maxBodyBytes: number
+  /** Of the JSON part. */
+  readonly maxJsonBytes: number
+  readonly maxDeadlineMs: number
+  /** Model of a request that names none; null = refused. */
+  readonly defaultModel: string | null
+}
+
+export interface InferDeps {
+  readonly gateway: Pick<Gateway, 'infer'>
+  readonly clock: Clock
+  readonly observer: RequestObserver
+  readonly ids: RequestIds
+  /** Of all bodies being received at the same time. */
+  readonly budget: ReceiveBudget
+  /** May the connection be kept after this answer? */
+  readonly isDraining: () => boolean
+}
+
+/** Model refs already read, by URL and headers; a bound, not a tuning knob: reading one again costs microseconds. */
+const REMEMBERED_REFS = 20_000
+const INFER_PATH = '/v2/infer'
+export const INFER_ROUTES = { named: '/v2/models/{model}/infer', unnamed: INFER_PATH } as const
+
+/** One request under way. */
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly path: string
+  readonly mustContinue: boolean
+  readonly startedAt: number
+  readonly abort: AbortController
+  requestId: string
+  bytesIn: number
+  bytesOut: number
+  served: Served | undefined
+  error: GatewayError | undefined
+}
+
+export class InferHandler {
+  readonly #limits: InferLimits
+  readonly #deps: InferDeps
+  readonly #refs = new LRUCache<string, ModelRef>({ max: REMEMBERED_REFS })
+  readonly #defaultRef: ModelRef | undefined
+
+  constructor(limits: InferLimits, deps: InferDeps) {
+    this.#limits = limits
+    this.#deps = deps
+    this.#defaultRef = limits.defaultModel === null ? undefined : parseModelRef(limits.defaultModel)
+  }
+
+  /** Is a POST to this path (without query) an inference? */
+  static takes(path: string): boolean {
+    return path.endsWith('/infer') && (path === INFER_PATH || path.startsWith('/v2/models/'))
+  }
+
+  /** Answers the request, whatever it takes. `mustContinue`: the client waits for `100 Continue` before it sends the body. */
+  handle(request: IncomingMessage, response: ServerResponse, path: string, mustContinue: boolean): void {
+    const exchange: Exchange = {
+      request,
+      response,
+      path,
+      mustContinue,
+      startedAt: this.#deps.clock.now(),
+      abort: new AbortController(),
+      requestId: '',
+      bytesIn: 0,
+      bytesOut: 0,
+      served: undefined,
+      error: undefined,
+    }
+    response.once('close', () => this.#finish(exchange))
+    this.#serve(exchange).catch((thrown: unknown) => this.#fail(exchange, asGatewayError(thrown)))
+  }
+
+  async #serve(exchange: Exchange): Promise<void> {
+    const { request, response } = exchange
+    const head = this.#readHead(exchange)
+    const ref = this.#refOf(exchange.path, head.modelHeaders)
+    const jsonBytes = readJsonLength(head)
+    const timeoutMs = readTimeout(head, this.#limits.maxDeadlineMs)
+    const ifAbsent = readIfAbsent(head)
+    const encoding = readEncoding(head.contentEncoding)
+    const limits = this.#bodyLimits(head, jsonBytes, encoding)
+    if (exchange.mustContinue) response.writeContinue()
+    let body = await readBody(request, limits.received, this.#deps.budget)
+    exchange.bytesIn = body.bytes
+    if (encoding !== undefined) body = await expand(body, encoding, limits.expanded)
+    checkJsonLength(jsonBytes, body)
+    const answer = await this.#deps.gateway.infer({
+      requestId: exchange.requestId,
+      ref,
+      body: body.chunks,
+      bodyBytes: body.bytes,
+      ifAbsent,
+      signal: exchange.abort.signal,
+      ...(jsonBytes !== undefined && { jsonBytes }),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+    } satisfies InferRequest)
+    exchange.served = answer.served
+    if (response.destroyed) return
+    const headers = answerHeaders(answer, exchange.requestId)
+    if (this.#deps.isDraining()) headers.push('connection', 'close')
+    exchange.bytesOut = answer.body.length
+    response.writeHead(200, headers)
+    response.end(answer.body)
+  }
+
+  #readHead(exchange: Exchange): RequestHead {
+    try {
+      const head = readHead(exchange.request.rawHeaders)
+      exchange.requestId = this.#deps.ids.idFor(head.requestId)
+      return head
+    } catch (error) {
+      exchange.requestId = this.#deps.ids.idFor(undefined)
+      throw error
+    }
+  }
+
+  #refOf(path: string, modelHeaders: readonly string[] | undefined): ModelRef {
+    const key = modelHeaders === undefined ? path : `${path}\n${modelHeaders.join('\n')}`
+    const known = this.#refs.get(key)
+    if (known !== undefined) return known
+    const modelPath = path === INFER_PATH ? undefined : matchModelPath(path)
+    if (modelPath === undefined && modelHeaders === undefined && this.#defaultRef !== undefined) return this.#defaultRef
+    const ref = modelOf(modelPath, modelHeaders)
+    this.#refs.set(key, ref)
+    return ref
+  }
+
+  /** How many bytes to read, and to expand them to. @throws GatewayError BODY_TOO_LARGE when the headers tell it already */
+  #bodyLimits(
+    head: RequestHead,
+    jsonBytes: number | undefined,
+    encoding: Encoding,
+  ): { received: number; expanded: number } {
+    const { maxBodyBytes, maxJsonBytes } = this.#limits
+    if (jsonBytes !== undefined && jsonBytes > maxJsonBytes) throw bodyTooLarge(maxJsonBytes, 'the JSON part')
+    const whole = jsonBytes === undefined ? Math.min(maxJsonBytes, maxBodyBytes) : maxBodyBytes
+    const received = encoding === undefined ? whole : maxBodyBytes
+    if (head.contentLength !== undefined && Number(head.contentLength) > received) {
+      throw received < maxBodyBytes ? jsonTooLarge(received) : bodyTooLarge(received)
+    }
+    return { received, expanded: whole }
+  }
+
+  #fail(exchange: Exchange, error: GatewayError): void {
+    exchange.error = error
+    const { request, response, requestId } = exchange
+    // Nobody is there to read it; `#finish` has the rest.
+    if (response.destroyed || response.headersSent) return
+    const body = errorBody(error, requestId)
+    exchange.bytesOut = body.length
+    const headers = [
+      'content-type',
+      'application/json',
+      'content-length',
+      String(body.length),
+      'x-request-id',
+      requestId,
+    ]
+    headers.push(...servedHeaders(error.facts), ...errorHeaders(error))
+    if (!isRestSmall(request)) return refuse(request, response, error.status, headers, body, this.#deps.clock)
+    if (this.#deps.isDraining()) headers.push('connection', 'close')
+    response.writeHead(error.status, headers)
+    response.end(body)
+  }
+
+  /** The response is over: sent, or its client is gone. */
+  #finish(exchange: Exchange): void {
+    const { response, served, startedAt } = exchange
+    const isGone = !response.writableFinished
+    if (isGone) exchange.abort.abort()
+    const error =
+      exchange.error ?? (isGone ? new GatewayError('CLIENT_GONE', 'the client left before the answer') : undefined)
+    const model = served?.model ?? error?.facts.model
+    const version = served?.version ?? error?.facts.version
+    this.#deps.observer.requestDone({
+      requestId: exchange.requestId,
+      method: 'POST',
+      route: exchange.path === INFER_PATH ? INFER_ROUTES.unnamed : INFER_ROUTES.named,
+      status: isGone ? 499 : response.statusCode,
+      bytesIn: exchange.bytesIn,
+      bytesOut: exchange.bytesOut,
+      durationMs: this.#deps.clock.now() - startedAt,
+      ...(error !== undefined && { error, code: isGone ? 'CLIENT_GONE' : error.code }),
+      ...(model !== undefined && { model }),
+      ...(version !== undefined && { version }),
+      ...(served !== undefined && { cache: served.cache, timings: served.timings, batchRows: served.batchRows }),
+    })
+  }
+}
+
+/** @throws GatewayError BAD_REQUEST when the JSON part would end behind the body */
+function checkJsonLength(jsonBytes: number | undefined, body: Body): void {
+  if (jsonBytes === undefined || jsonBytes <= body.bytes) return
+  throw new GatewayError(
+    'BAD_REQUEST',
+    `Inference-Header-Content-Length is ${jsonBytes}, but the body has ${body.bytes} bytes; expected the bytes of its JSON part`,
+  )
+}
+
+function jsonTooLarge(limit: number): GatewayError {
+  const { message, facts } = bodyTooLarge(limit, 'the JSON body')
+  return new GatewayError(
+    'BODY_TOO_LARGE',
+    `${message}; send large tensors in binary, with Inference-Header-Content-Length`,
+    facts,
+  )
+}

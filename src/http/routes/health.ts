@@ -1,0 +1,27 @@
+/** Is this process alive, and may traffic be sent to it? Neither depends on any model, store or registry answering. */
+import type { Router } from '@koa/router'
+import type { AppContext, AppDeps, AppState } from '../app-context.ts'
+import { GatewayError } from '../../domain/errors.ts'
+
+export function addHealthRoutes(router: Router<AppState>, deps: AppDeps): void {
+  const live = (ctx: AppContext): void => {
+    ctx.state.route = ctx.path
+    ctx.body = { live: true }
+  }
+  const ready = (ctx: AppContext): void => {
+    ctx.state.route = ctx.path
+    const problem = readinessProblem(deps)
+    if (problem !== undefined) throw problem
+    ctx.body = { ready: true }
+  }
+  router.get('/livez', live)
+  router.get('/v2/health/live', live)
+  router.get('/readyz', ready)
+  router.get('/v2/health/ready', ready)
+}
+
+function readinessProblem({ gateway, isDraining }: AppDeps): GatewayError | undefined {
+  if (isDraining()) return new GatewayError('DRAINING', 'the server is going away', { details: { ready: false } })
+  const reason = gateway.notReadyReason()
+  return reason === undefined ? undefined : new GatewayError('NO_REPLICA', reason, { details: { ready: false } })
+}

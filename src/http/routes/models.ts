@@ -1,0 +1,71 @@
+/** What is known of models: names, metadata, readiness, statistics. Names may hold slashes, so URLs are read from both ends. */
+import type { Router } from '@koa/router'
+import { GatewayError } from '../../domain/errors.ts'
+import type { ModelRef } from '../../domain/model-ref.ts'
+import { printable } from '../../domain/model-ref.ts'
+import { methodNotAllowed } from '../app-context.ts'
+import type { AppContext, AppDeps, AppState } from '../app-context.ts'
+import { matchModelPath } from '../model-path.ts'
+import type { ModelPath } from '../model-path.ts'
+import { refOfPath } from '../model-source.ts'
+import { metadataBody, statisticsBody } from '../model-bodies.ts'
+
+export function addModelRoutes(router: Router<AppState>, deps: AppDeps): void {
+  const { gateway } = deps
+  router.get('/v2/models', (ctx) => {
+    ctx.state.route = '/v2/models'
+    ctx.body = { models: gateway.modelNames() }
+  })
+  // Before the models themselves: no model is called `stats`.
+  router.get('/v2/models/stats', async (ctx) => {
+    ctx.state.route = '/v2/models/stats'
+    ctx.body = statisticsBody(await gateway.statistics())
+  })
+  router.get('/v2/models/*rest', (ctx) => answerAboutModel(ctx, deps))
+  // Inference itself never gets here; the URL exists only for POST.
+  router.get('/v2/infer', (ctx) => {
+    ctx.state.route = '/v2/infer'
+    throw methodNotAllowed(ctx, ['POST'])
+  })
+}
+
+async function answerAboutModel(ctx: AppContext, { gateway, quota }: AppDeps): Promise<void> {
+  const path = matchModelPath(ctx.path)
+  if (path === undefined) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
+  ctx.state.route = routeOf(path)
+  if (path.action === 'infer') throw methodNotAllowed(ctx, ['POST'])
+  const ref = refOfPath(path)
+  ctx.state.model = ref.name
+  ctx.state.version = ref.version
+  switch (path.action) {
+    case 'metadata':
+      quota.spend(ctx.req.socket.remoteAddress ?? '')
+      ctx.body = metadataBody(await gateway.metadata(ref, ctx.state.signal))
+      return
+    case 'ready':
+      ctx.body = await readiness(ref, gateway)
+      return
+    case 'stats':
+      ctx.body = statisticsBody(await gateway.statistics(ref))
+      return
+    case 'config':
+      throw new GatewayError(
+        'UNSUPPORTED',
+        'the model configuration extension is not served; see the metadata of the model',
+      )
+  }
+}
+
+async function readiness(
+  ref: ModelRef,
+  gateway: AppDeps['gateway'],
+): Promise<{ name: string; version: string; ready: true }> {
+  const { isReady, name, version, reason } = await gateway.modelReady(ref)
+  if (isReady) return { name, version, ready: true }
+  throw new GatewayError('MODEL_LOAD_FAILED', reason, { model: name, version, details: { ready: false } })
+}
+
+function routeOf({ version, action }: ModelPath): string {
+  const model = version === undefined ? '/v2/models/{model}' : '/v2/models/{model}/versions/{version}'
+  return action === 'metadata' ? model : `${model}/${action}`
+}

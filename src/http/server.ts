@@ -1,0 +1,201 @@
+/**
+ * The HTTP server: limits, dispatch of inference ahead of everything else, and an orderly end. One life: listen once, drain or
+ * destroy once; both may be called again and then wait for the same end.
+ */
+import { createServer } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Clock } from '../lib/clock.ts'
+import type { Gateway } from '../routing/gateway.ts'
+import type { EventLog } from '../telemetry/log.ts'
+import type { RequestObserver } from '../telemetry/request-summary.ts'
+import type { AppDeps } from './app-context.ts'
+import { createApp } from './app.ts'
+import { answerBadConnection } from './bad-connection.ts'
+import { InferHandler } from './infer-handler.ts'
+import type { InferLimits } from './infer-handler.ts'
+import { ListenError } from './listen-error.ts'
+import { MetadataQuota } from './metadata-quota.ts'
+import { ReceiveBudget } from './read-body.ts'
+import { RequestIds } from './request-id.ts'
+
+export { ListenError } from './listen-error.ts'
+
+export interface HttpServerOptions extends InferLimits {
+  readonly headersTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly maxHeaderBytes: number
+  readonly maxConnections: number
+  /** Bytes of all bodies being received at the same time. */
+  readonly maxReceivingBytes: number
+  /** Metadata answers a second to one address. */
+  readonly metadataPerSecond: number
+}
+
+export interface HttpServerDeps {
+  readonly gateway: Gateway
+  readonly clock: Clock
+  readonly log: EventLog
+  readonly observer: RequestObserver
+  readonly metrics: AppDeps['metrics']
+  /** Version of this software. */
+  readonly version: string
+  /** Random text that tells this boot's request ids from another's. */
+  readonly bootId: string
+}
+
+/** How often Node looks for connections that are over their time; its own 30 s would make short limits meaningless. */
+const TIMEOUT_CHECK_MS = 1000
+
+export class HttpServer {
+  readonly #deps: HttpServerDeps
+  readonly #server: Server
+  readonly #infer: InferHandler
+  readonly #app: ReturnType<typeof createApp>
+  #inFlight = 0
+  #isDraining = false
+  #ended: Promise<boolean> | undefined
+
+  constructor(options: HttpServerOptions, deps: HttpServerDeps) {
+    this.#deps = deps
+    const { gateway, clock } = deps
+    const shared = {
+      gateway,
+      clock,
+      observer: this.#counting(deps.observer),
+      ids: new RequestIds(deps.bootId),
+      budget: new ReceiveBudget(options.maxReceivingBytes),
+      isDraining: () => this.#isDraining,
+    }
+    this.#infer = new InferHandler(options, shared)
+    this.#app = createApp({
+      ...shared,
+      quota: new MetadataQuota(clock, options.metadataPerSecond),
+      metrics: deps.metrics,
+      version: deps.version,
+    })
+    this.#server = this.#createServer(options)
+  }
+
+  /**
+   * Accepts connections. Resolves with the port, which differs from the one asked for when that was 0.
+   * @throws ListenError
+   */
+  listen(address: { readonly host: string; readonly port: number }): Promise<number> {
+    if (this.#ended !== undefined) return Promise.reject(new Error('this server has ended; make another one'))
+    return new Promise((resolve, reject) => {
+      const onError = (cause: unknown): void => reject(new ListenError(cause, address))
+      this.#server.once('error', onError)
+      this.#server.listen(address, () => {
+        this.#server.off('error', onError)
+        resolve((this.#server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  /** Requests whose answer is not out yet. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining
+  }
+
+  /**
+   * Not ready from now on: accepts no connections, closes each one after its answer. Resolves when all are closed: true when
+   * every request was answered, false when some were cut off after `timeoutMs`.
+   */
+  drain(timeoutMs: number): Promise<boolean> {
+    return this.#end(timeoutMs)
+  }
+
+  /** Cuts every connection off. */
+  async destroy(): Promise<void> {
+    const ended = this.#end(0)
+    this.#server.closeAllConnections()
+    await ended
+  }
+
+  #end(timeoutMs: number): Promise<boolean> {
+    this.#isDraining = true
+    this.#ended ??= new Promise((resolve) => {
+      let isWhole = true
+      const timer = this.#deps.clock.after(timeoutMs, () => {
+        isWhole = this.#inFlight === 0
+        this.#server.closeAllConnections()
+      })
+      // The only error there is: it never listened.
+      this.#server.close(() => {
+        timer.cancel()
+        resolve(isWhole)
+      })
+      this.#closeWhenQuiet()
+    })
+    return this.#ended
+  }
+
+  /** Connections that never sent a request count as busy for Node; while draining they are only in the way. */
+  #closeWhenQuiet(): void {
+    if (this.#isDraining && this.#inFlight === 0) this.#server.closeAllConnections()
+  }
+
+  #createServer(options: HttpServerOptions): Server {
+    const server = createServer({
+      headersTimeout: Math.min(options.headersTimeoutMs, options.requestTimeoutMs),
+      requestTimeout: options.requestTimeoutMs,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
+      maxHeaderSize: options.maxHeaderBytes,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    })
+    server.maxConnections = options.maxConnections
+    // A connection on which nothing moves, longer than the longest wait there is: its client does not read.
+    server.timeout = options.maxDeadlineMs + options.requestTimeoutMs
+    server.on('request', (request: IncomingMessage, response: ServerResponse) =>
+      this.#dispatch(request, response, false),
+    )
+    server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
+      this.#dispatch(request, response, true),
+    )
+    server.on('clientError', (error, socket) => {
+      this.#deps.log.event('server.bad-connection', { message: error.message })
+      answerBadConnection(error, socket)
+    })
+    return server
+  }
+
+  #dispatch(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
+    this.#inFlight++
+    if (request.method === 'POST') {
+      const path = pathOf(request.url ?? '')
+      if (InferHandler.takes(path)) return this.#infer.handle(request, response, path, mustContinue)
+    }
+    if (mustContinue) response.writeContinue()
+    this.#app(request, response).catch((error: unknown) => {
+      this.#deps.log.event('process.fault', { err: error }, 'error')
+      response.destroy()
+    })
+  }
+
+  /** Every request, of either way, ends in one summary: that is where it stops being in flight. */
+  #counting(observer: RequestObserver): RequestObserver {
+    return {
+      requestDone: (summary) => {
+        this.#inFlight--
+        observer.requestDone(summary)
+        this.#closeWhenQuiet()
+      },
+    }
+  }
+}
+
+/** The path of a request's target, without its query; also for the absolute form that proxies may send. */
+function pathOf(url: string): string {
+  const query = url.indexOf('?')
+  const target = query === -1 ? url : url.slice(0, query)
+  if (target.startsWith('/')) return target
+  const authority = target.indexOf('://')
+  const slash = authority === -1 ? -1 : target.indexOf('/', authority + 3)
+  return slash === -1 ? target : target.slice(slash)
+}
