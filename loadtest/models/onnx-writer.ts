@@ -39,7 +39,10 @@ export function modelBytes(model: OnnxModel): Uint8Array {
 export async function writeModel(path: string, model: OnnxModel, { external }: WriteOptions = {}): Promise<number> {
   await mkdir(dirname(path), { recursive: true })
   const sidecar = external === undefined ? undefined : new Sidecar(external)
-  const pieces = limited(encodeModel(model, (tensor) => sidecar?.place(tensor)).finish())
+  const pieces =
+    sidecar === undefined
+      ? inlinePieces(model)
+      : limited(encodeModel(model, (tensor) => sidecar.place(tensor)).finish())
   const sidecarBytes = (await sidecar?.write(dirname(path))) ?? 0
   const partial = `${path}.partial`
   try {
@@ -53,17 +56,21 @@ export async function writeModel(path: string, model: OnnxModel, { external }: W
 }
 
 function inlinePieces(model: OnnxModel): readonly Uint8Array[] {
+  // Refused before streamed values are made: they would fill the memory that streaming is there to spare.
+  assertMessageSize(model.graph.initializers.reduce((sum, tensor) => sum + movableBytes(tensor), 0))
   return limited(encodeModel(model).finish())
 }
 
 function limited(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
-  const bytes = totalBytes(pieces)
-  if (bytes > MESSAGE_LIMIT_BYTES) {
-    throw new RangeError(
-      `the graph file would have ${bytes} bytes, over the ${MESSAGE_LIMIT_BYTES} of a protobuf message; use external data`,
-    )
-  }
+  assertMessageSize(totalBytes(pieces))
   return pieces
+}
+
+function assertMessageSize(bytes: number): void {
+  if (bytes <= MESSAGE_LIMIT_BYTES) return
+  throw new RangeError(
+    `the graph file would have at least ${bytes} bytes, over the ${MESSAGE_LIMIT_BYTES} of a protobuf message; use external data`,
+  )
 }
 
 /** Gives tensors their places in one sidecar file while the graph is encoded, then writes them there. */

@@ -4,8 +4,8 @@
  * set of the same names it first removes the models that the marker lists, and nothing else.
  */
 import { renameSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { ClassName, Family, ModelClass } from './model-class.ts'
 import { writeModel } from './onnx-writer.ts'
 
@@ -98,11 +98,19 @@ export async function writeFolder(
       finished.add(customer)
       while (finished.delete(complete + 1)) complete += 1
       done += 1
-      if (done % MODELS_PER_MARK === 0 || done === total) mark(path, { ...marker, customers, complete })
+      if (done % MODELS_PER_MARK === 0) mark(path, { ...marker, customers, complete })
       onProgress({ done, total, bytes })
     }
   }
-  await Promise.all(Array.from({ length: CONCURRENCY }, lane))
+  const stopOthers = (error: unknown): never => {
+    next = total + 1
+    throw error
+  }
+  const lanes = Array.from({ length: CONCURRENCY }, () => lane().catch(stopOthers))
+  // Every lane comes to an end before the call does, so that nobody else meets its files half written.
+  await Promise.allSettled(lanes)
+  mark(path, { ...marker, customers, complete })
+  await Promise.all(lanes)
   return { names, written: total - skipped, skipped, bytes }
 }
 
@@ -115,16 +123,31 @@ async function matchingMarker(root: string, { name }: ModelClass, set: ModelSet)
   const matches = found.format === FORMAT && found.className === name && found.family === family && found.seed === seed
   if (matches) return found
   for (let customer = 1; customer <= found.customers; customer += 1) {
-    await rm(join(root, modelName(customer, set)), { recursive: true, force: true })
+    const path = join(root, modelName(customer, set))
+    await rm(path, { recursive: true, force: true })
+    await removeIfEmpty(dirname(path))
   }
   return fresh
+}
+
+/** A tenant's folder goes with its last model; one that holds other things, or is not there, is left alone. */
+async function removeIfEmpty(path: string): Promise<void> {
+  try {
+    await rmdir(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'ENOENT')) throw error
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }
 
 async function readMarker(path: string): Promise<Marker | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Marker
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (hasCode(error, 'ENOENT')) return undefined
     throw error
   }
 }

@@ -1,0 +1,27 @@
+/** Models made for one purpose each: datatypes, batch dimensions, weights in odd places, other files, and bad intentions. */
+export type { CheckedModel } from './checked-model.ts'
+export { constantNode, functionWithBranches, functionWithConstant } from './constants.ts'
+export { branches, nested, repeated, scanned } from './control-flow.ts'
+export {
+  addOne,
+  centredOverBatch,
+  fixedBatch,
+  identity,
+  softmaxOverBatch,
+  sumAndDifference,
+  tableLookup,
+} from './elementary.ts'
+export type { ReferencePlace } from './external.ts'
+export { ESCAPING_LOCATIONS, externalAt, SIDECARS, sidecar } from './external.ts'
+export {
+  constantOfShapeBomb,
+  epContext,
+  overflowingDims,
+  truncated,
+  unknownDomain,
+  unknownOperator,
+  wrongRawLength,
+} from './hostile.ts'
+export type { HugeSize } from './huge.ts'
+export { huge, OVER_TWO_GIB } from './huge.ts'
+export { slow } from './slow.ts'
