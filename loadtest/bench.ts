@@ -1,0 +1,139 @@
+/**
+ * `npm run bench -- NAME...`: runs benches, prints their tables, and writes JSON, Markdown and plots under loadtest/results/.
+ * Ends with 1 when an answer was wrong or a bench failed; with 2 when a gate was missed and --enforce was given.
+ */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { systemClock } from '../src/lib/clock.ts'
+import type { Bench, BenchContext } from './bench/bench.ts'
+import { BENCHES } from './bench/index.ts'
+import { describeMachine } from './measure/machine.ts'
+import { type BenchResult, isMet } from './report/bench-result.ts'
+import { ProgressLine } from './report/progress-line.ts'
+import { renderResult } from './report/table.ts'
+import { writeResult } from './report/write-result.ts'
+
+const RESULTS = fileURLToPath(new URL('./results', import.meta.url))
+const FULL_REPS = 5
+const QUICK_REPS = 1
+const QUICK_SCALE = 0.01
+
+interface Options {
+  readonly names: readonly string[]
+  readonly isQuick: boolean
+  readonly isJson: boolean
+  readonly enforces: boolean
+  readonly reps: number
+  readonly scale: number
+  readonly command: string
+}
+
+function readOptions(argv: readonly string[]): Options {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      enforce: { type: 'boolean', default: false },
+      reps: { type: 'string' },
+      scale: { type: 'string' },
+    },
+  })
+  const reps = Number(values.reps ?? (values.quick ? QUICK_REPS : FULL_REPS))
+  const scale = Number(values.scale ?? (values.quick ? QUICK_SCALE : 1))
+  if (!Number.isInteger(reps) || reps < 1) throw new RangeError(`--reps is ${values.reps}, expected a positive integer`)
+  if (!(scale > 0 && scale <= 1)) throw new RangeError(`--scale is ${values.scale}, expected a number above 0 up to 1`)
+  return {
+    names: positionals,
+    isQuick: values.quick,
+    isJson: values.json,
+    enforces: values.enforce,
+    reps,
+    scale,
+    command: ['npm run bench --', ...argv].join(' '),
+  }
+}
+
+function chosen(names: readonly string[]): Bench[] {
+  return names.map((name) => {
+    const found = BENCHES.find((bench) => bench.name.toLowerCase() === name.toLowerCase())
+    if (found === undefined) throw new RangeError(`there is no bench ${name}; ${usage()}`)
+    return found
+  })
+}
+
+function usage(): string {
+  const list = BENCHES.map(
+    ({ name, question, minutes }) => `  ${name.padEnd(4)} ${question} (about ${minutes} minutes)`,
+  )
+  return [
+    'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--json] [--enforce]',
+    ...list,
+    '  --quick    one short repetition at a hundredth of the scale: shows that it works',
+    '  --reps     repetitions of everything compared, 5 by default',
+    '  --scale    share of the models, 1 by default',
+    '  --json     print JSON instead of tables',
+    '  --enforce  end with 2 when a gate is missed',
+    '',
+  ].join('\n')
+}
+
+async function runBench(bench: Bench, options: Options, signal: AbortSignal): Promise<BenchResult> {
+  const line = new ProgressLine(process.stderr)
+  const context: BenchContext = {
+    reps: options.reps,
+    scale: options.scale,
+    isQuick: options.isQuick,
+    folder: join(RESULTS, 'work', bench.name),
+    signal,
+    progress: (text) => line.show(`${bench.name}: ${text}`),
+  }
+  const startedAt = new Date(systemClock.wall()).toISOString()
+  const start = systemClock.now()
+  try {
+    const findings = await bench.run(context)
+    return {
+      bench: bench.name,
+      question: bench.question,
+      command: options.command,
+      startedAt,
+      seconds: (systemClock.now() - start) / 1000,
+      isQuick: options.isQuick,
+      machine: await describeMachine(),
+      ...findings,
+    }
+  } finally {
+    line.clear()
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const options = readOptions(argv)
+  const benches = chosen(options.names)
+  if (benches.length === 0) {
+    process.stdout.write(usage())
+    return 0
+  }
+  const interrupted = new AbortController()
+  process.once('SIGINT', () => interrupted.abort(new Error('interrupted')))
+  process.once('SIGTERM', () => interrupted.abort(new Error('interrupted')))
+  let exitCode = 0
+  for (const bench of benches) {
+    const result = await runBench(bench, options, interrupted.signal)
+    const files = await writeResult(RESULTS, result)
+    process.stdout.write(options.isJson ? `${JSON.stringify(result)}\n` : `${renderResult(result)}\n`)
+    process.stderr.write(`written to loadtest/results: ${files.join(', ')}\n`)
+    if (result.wrong > 0) exitCode = 1
+    else if (options.enforces && exitCode === 0 && result.gates.some((gate) => isMet(gate) === false)) exitCode = 2
+  }
+  return exitCode
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}

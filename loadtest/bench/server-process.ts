@@ -1,0 +1,95 @@
+/**
+ * A server in a process of its own, started by its command line and ready when it prints `listening on http://HOST:PORT`.
+ * Its owner stops it; should the bench die, the server dies with the group.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { type Clock, systemClock } from '../../src/lib/clock.ts'
+import type { Target } from '../generator/plan.ts'
+
+export interface ServerOptions {
+  /** Arguments of `modelmux serve` but for the port. */
+  readonly args: readonly string[]
+  readonly port?: number
+  /** Where the server's log goes; `inherit` shows it. */
+  readonly log?: 'ignore' | 'inherit'
+  readonly readyTimeoutMs?: number
+  readonly clock?: Clock
+}
+
+const READY_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 30_000
+/** Lines of a server's standard error that a failed start shows. */
+const LAST_LINES = 20
+
+export class ServerProcess {
+  readonly target: Target
+  readonly url: string
+  readonly #child: ChildProcess
+  readonly #exited: Promise<number | NodeJS.Signals | null>
+  readonly #clock: Clock
+
+  private constructor(child: ChildProcess, exited: Promise<number | NodeJS.Signals | null>, url: string, clock: Clock) {
+    const { hostname, port } = new URL(url)
+    this.#child = child
+    this.#exited = exited
+    this.#clock = clock
+    this.url = url
+    this.target = { host: hostname, port: Number(port) }
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** `modelmux serve` of this checkout. */
+  static serve(options: ServerOptions): Promise<ServerProcess> {
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+    return ServerProcess.start([main, 'serve', '--port', String(options.port ?? 0), ...options.args], options)
+  }
+
+  /** Any Node program that prints the line. Rejects with the end of its standard error when it ends or stays silent. */
+  static async start(
+    args: readonly string[],
+    options: Omit<ServerOptions, 'args' | 'port'> = {},
+  ): Promise<ServerProcess> {
+    const clock = options.clock ?? systemClock
+    const child = spawn(process.execPath, ['--no-warnings', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
+      child.once('exit', (code, signal) => resolve(signal ?? code))
+      child.once('error', () => resolve(null))
+    })
+    const errors: string[] = []
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      errors.push(line)
+      if (errors.length > LAST_LINES) errors.shift()
+      if (options.log === 'inherit') process.stderr.write(`${line}\n`)
+    })
+    const listening = Promise.withResolvers<string | undefined>()
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const found = /^listening on (http:\S+)/.exec(line)?.[1]
+      if (found !== undefined) listening.resolve(found)
+    })
+    const timer = clock.after(options.readyTimeoutMs ?? READY_TIMEOUT_MS, () => listening.resolve(undefined))
+    const url = await Promise.race([listening.promise, exited.then(() => undefined)])
+    timer.cancel()
+    if (url !== undefined) return new ServerProcess(child, exited, url, clock)
+    child.kill('SIGKILL')
+    throw new Error(`the server did not start:\n${errors.join('\n')}`)
+  }
+
+  /** Lets it drain, kills it when it does not end in time; resolves with its exit code or signal. Idempotent. */
+  async stop(): Promise<number | NodeJS.Signals | null> {
+    this.#child.kill('SIGTERM')
+    const timer = this.#clock.after(STOP_TIMEOUT_MS, () => this.#child.kill('SIGKILL'))
+    const exit = await this.#exited
+    timer.cancel()
+    return exit
+  }
+
+  /** Resolves when the process is gone, for whatever reason. */
+  get exited(): Promise<number | NodeJS.Signals | null> {
+    return this.#exited
+  }
+}

@@ -1,0 +1,30 @@
+/** Median and spread of repetitions. */
+
+export interface Spread {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+  /** Repetitions. */
+  readonly count: number
+}
+
+/** NaN throughout when there is nothing. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const { length } = sorted
+  const nan = Number.NaN
+  const middle = ((sorted[Math.floor((length - 1) / 2)] ?? nan) + (sorted[Math.floor(length / 2)] ?? nan)) / 2
+  return { median: middle, min: sorted[0] ?? nan, max: sorted.at(-1) ?? nan, count: length }
+}
+
+export function median(values: readonly number[]): number {
+  return spreadOf(values).median
+}
+
+/**
+ * Ratio of two things measured side by side: the median of the repetitions' own ratios, so that what slows the machine for
+ * a while slows both sides of a ratio.
+ */
+export function pairedRatio(numerators: readonly number[], denominators: readonly number[]): Spread {
+  return spreadOf(numerators.map((value, i) => value / (denominators[i] ?? Number.NaN)))
+}
