@@ -373,8 +373,9 @@ export class EntryTable {
   }
 
   #dropColdest(key: string): void {
-    for (const candidate of this.#order.candidates(this.#clock.now())) return this.#evict([candidate.key])
-    throw this.#exhausted(key)
+    const [coldest] = this.#order.candidates(this.#clock.now())
+    if (coldest === undefined) throw this.#exhausted(key)
+    this.#evict([coldest.key])
   }
 
   #exhausted(key: string, demand?: Demand): GatewayError {

@@ -68,5 +68,5 @@ function withoutSpare(taken: readonly string[], needBytes: number, gains: GainCo
     gains.add(key)
     needed.push(key)
   }
-  return needed.reverse()
+  return needed.toReversed()
 }
