@@ -2,9 +2,12 @@
  * Probes artifacts after their first answer, one at a time and in the background: the hottest that waits goes first, because
  * what it learns (may requests be stacked, is packing worth it) pays only for models with traffic.
  */
+import { LRUCache } from 'lru-cache'
 import type { Manifest } from '../domain/artifact.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import { detach } from '../lib/detach.ts'
+
+const MAX_FAILED = 10_000
 
 export interface ProberOptions {
   readonly probe: (manifest: Manifest, version: ModelVersion) => Promise<Manifest>
@@ -24,8 +27,9 @@ interface Waiting {
 export class Prober {
   readonly #options: ProberOptions
   readonly #waiting = new Map<string, Waiting>()
-  /** Artifacts whose probe failed are not asked again by this process. */
-  readonly #given = new Set<string>()
+  /** Artifacts whose probe failed are not asked again while this is remembered. */
+  readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED })
+  #current: string | undefined
   #isRunning = false
   #isClosed = false
 
@@ -35,14 +39,16 @@ export class Prober {
 
   /** The model answered from an artifact that was not probed yet. */
   note(version: ModelVersion, manifest: Manifest): void {
-    if (this.#isClosed || manifest.probe !== undefined || this.#given.has(manifest.artifact)) return
-    const waiting = this.#waiting.get(manifest.artifact)
+    const { artifact } = manifest
+    if (this.#isClosed || manifest.probe !== undefined || artifact === this.#current || this.#failed.has(artifact))
+      return
+    const waiting = this.#waiting.get(artifact)
     if (waiting !== undefined) {
       waiting.answers++
       return
     }
     if (this.#waiting.size >= this.#options.maxWaiting) return
-    this.#waiting.set(manifest.artifact, { version, manifest, answers: 1 })
+    this.#waiting.set(artifact, { version, manifest, answers: 1 })
     if (!this.#isRunning) detach(this.#run())
   }
 
@@ -59,14 +65,16 @@ export class Prober {
   async #run(): Promise<void> {
     this.#isRunning = true
     for (let next = this.#hottest(); next !== undefined; next = this.#hottest()) {
-      this.#given.add(next.manifest.artifact)
+      this.#current = next.manifest.artifact
       try {
         const manifest = await this.#options.probe(next.manifest, next.version)
         if (!this.#isClosed) this.#options.onProbed(next.version, manifest)
       } catch (error) {
+        this.#failed.set(next.manifest.artifact, true)
         if (!this.#isClosed) this.#options.onFailed(next.version, error)
       }
     }
+    this.#current = undefined
     this.#isRunning = false
   }
 

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Rollouts } from '../../../src/control/rollout.ts'
+import { GatewayError } from '../../../src/domain/errors.ts'
+import type { ModelRef } from '../../../src/domain/model-ref.ts'
+import type { ModelVersion } from '../../../src/domain/model-version.ts'
+import { modelVersion } from '../../support/model-version.ts'
+
+const ONE = modelVersion('acme/churn', '1')
+const TWO = modelVersion('acme/churn', '2')
+const THREE = modelVersion('acme/churn', '3')
+const LATEST = { name: 'acme/churn' }
+
+/** A registry whose latest version the test sets, and loads that end when the test says so. */
+class Scene {
+  versions: ModelVersion[] = [ONE]
+  aliases: Record<string, string> = {}
+  readonly resident = new Set<string>()
+  readonly retired: string[] = []
+  readonly events: string[] = []
+  readonly loads = new Map<string, PromiseWithResolvers<void>>()
+  readonly rollouts = new Rollouts({
+    resolve: (ref) => this.#resolve(ref),
+    aliasesOf: () => Object.keys(this.aliases),
+    isResident: (key) => this.resident.has(key),
+    load: (version) => {
+      const load = this.loads.get(version.key) ?? Promise.withResolvers<void>()
+      this.loads.set(version.key, load)
+      return load.promise
+    },
+    retire: (key) => this.retired.push(key),
+    onEvent: (name) => this.events.push(name),
+  })
+
+  becomeResident(version: ModelVersion): void {
+    this.resident.add(version.key)
+    this.rollouts.watch(version)
+  }
+
+  async endLoad(version: ModelVersion, error?: Error): Promise<void> {
+    const load = this.loads.get(version.key)
+    assert.ok(load, `${version.key} is being loaded`)
+    if (error === undefined) load.resolve()
+    else load.reject(error)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  #resolve(ref: ModelRef): ModelVersion {
+    const number = ref.alias === undefined ? ref.version : this.aliases[ref.alias]
+    const found = number === undefined ? this.versions.at(-1) : this.versions.find(({ version }) => version === number)
+    if (found === undefined) throw new GatewayError('VERSION_NOT_FOUND', 'gone')
+    return found
+  }
+}
+
+describe('a rollout', () => {
+  it('keeps the old version of a resident model serving until the new one is loaded, then lets it go', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
+    assert.deepEqual(scene.events, ['rollout.started', 'rollout.done'])
+    // Version 1 can still be asked for by its number: it stays until the memory is wanted.
+    assert.deepEqual(scene.retired, [])
+  })
+
+  it('lets the old bytes of a version go once the changed ones serve', async () => {
+    const scene = new Scene()
+    const changed = modelVersion('acme/churn', '1', 'other-bytes')
+    scene.becomeResident(ONE)
+    scene.versions = [changed]
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.rollouts.resolve({ name: 'acme/churn', version: '1' }).key, ONE.key)
+    await scene.endLoad(changed)
+    assert.deepEqual(scene.retired, [ONE.key])
+    assert.equal(scene.rollouts.underWay, 0)
+  })
+
+  it('leaves the old version serving when the new one cannot be loaded, until the registry has a better one', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    await scene.endLoad(TWO, new GatewayError('ARTIFACT_INVALID', 'not ONNX'))
+    assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+    assert.deepEqual(scene.events, ['rollout.started', 'rollout.failed'])
+    scene.versions.push(THREE)
+    scene.rollouts.refresh('acme/churn')
+    await scene.endLoad(THREE)
+    assert.equal(scene.rollouts.resolve(LATEST).key, THREE.key)
+  })
+
+  it('goes straight to the newest when a newer version comes while one is being loaded', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    scene.versions.push(THREE)
+    scene.rollouts.refresh('acme/churn')
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+    await scene.endLoad(THREE)
+    assert.equal(scene.rollouts.resolve(LATEST).key, THREE.key)
+  })
+
+  it('moves an alias like the latest version', async () => {
+    const scene = new Scene()
+    scene.versions = [ONE, TWO]
+    scene.aliases = { champion: '1' }
+    scene.becomeResident(ONE)
+    scene.aliases = { champion: '2' }
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.rollouts.resolve({ name: 'acme/churn', alias: 'champion' }).key, ONE.key)
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve({ name: 'acme/churn', alias: 'champion' }).key, TWO.key)
+  })
+
+  it('does nothing for a cold model, and forgets one that was evicted meanwhile', () => {
+    const scene = new Scene()
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.loads.size, 0)
+    scene.versions = [ONE]
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    scene.rollouts.forget(ONE)
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
+    assert.equal(scene.rollouts.underWay, 0)
+  })
+
+  it('lets a version go that the registry has no more', () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions = []
+    scene.rollouts.refresh('acme/churn')
+    assert.deepEqual(scene.retired, [ONE.key])
+  })
+})
