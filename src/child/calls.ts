@@ -96,10 +96,10 @@ export function serveCalls(socket: Duplex, handle: CallHandler, onEnd: () => voi
       try {
         const reply = handle(kind, payload)
         if (!(reply instanceof Promise)) return frames.send(REPLY, id, reply)
-        reply.then(
-          (parts) => frames.send(REPLY, id, parts),
-          (error: unknown) => frames.send(REPLY_ERROR, id, [encodeError(error)]),
-        )
+        // `catch` last: an answer too large for a frame is an error to report too.
+        reply
+          .then((parts) => frames.send(REPLY, id, parts))
+          .catch((error: unknown) => frames.send(REPLY_ERROR, id, [encodeError(error)]))
       } catch (error) {
         frames.send(REPLY_ERROR, id, [encodeError(error)])
       }
@@ -109,7 +109,8 @@ export function serveCalls(socket: Duplex, handle: CallHandler, onEnd: () => voi
   return { say: (payload) => frames.send(EVENT, 0, [payload]) }
 }
 
-function encodeError(thrown: unknown): Buffer {
+/** An error as it crosses between processes: code, message, facts, and the cause as text. */
+export function encodeError(thrown: unknown): Buffer {
   const { code, message, facts } = asGatewayError(thrown)
   const cause = thrown instanceof GatewayError ? thrown.cause : thrown
   return Buffer.from(
@@ -122,7 +123,7 @@ function encodeError(thrown: unknown): Buffer {
   )
 }
 
-function decodeError(payload: Buffer): GatewayError {
+export function decodeError(payload: Buffer): GatewayError {
   const { code, message, facts, cause } = JSON.parse(payload.toString()) as {
     code: ErrorCode
     message: string

@@ -23,8 +23,12 @@ export function elementsFromBytes(input: string, datatype: Datatype, count: numb
     throw mismatch(input, `its binary data has ${bytes.length} bytes`, `${wanted} for ${count} elements of ${datatype}`)
   }
   if (datatype === 'BOOL') checkBools(input, bytes)
-  const { buffer, byteOffset } = aligned(bytes, DATATYPES[datatype].bytes)
-  return VIEWS[datatype](buffer, byteOffset, count)
+  return elementsView(datatype, aligned(bytes, DATATYPES[datatype].bytes), count)
+}
+
+/** `count` elements over the same memory as `bytes`, whose address must suit the type. */
+export function elementsView(datatype: Exclude<Datatype, 'BYTES'>, bytes: Uint8Array, count: number): TensorData {
+  return VIEWS[datatype](bytes.buffer, bytes.byteOffset, count)
 }
 
 /** The bytes of the elements: a view for numbers, a new buffer for strings. */

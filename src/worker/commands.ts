@@ -1,0 +1,13 @@
+/** Kinds of calls from a parent to its worker. Payloads: JSON, but for `run`, which is a hand-over. */
+export const COMMAND = {
+  /** Empty; answered as soon as the child serves. */
+  hello: 1,
+  /** OpenSpec -> OpenReport. */
+  open: 2,
+  /** `{ placementId }` -> empty. */
+  close: 3,
+  /** Hand-over -> reply, see the hand-over wire. */
+  run: 4,
+  /** `{ placementId, isBatchSafe, maxRows }` -> empty. */
+  setBatching: 5,
+} as const
