@@ -36,13 +36,19 @@ export interface Turn {
   readonly key: string
 }
 
-interface ModelFlow<T extends QueueItem> {
+class ModelFlow<T extends QueueItem> {
   readonly key: string
   readonly tenant: TenantFlow<T>
-  readonly items: ItemList<T>
+  readonly items = new ItemList<T>()
   readonly age: Node<ModelFlow<T>>
   place: Node<ModelFlow<T>> | undefined
-  servedAt: number
+  servedAt = Number.NEGATIVE_INFINITY
+
+  constructor({ key, enqueuedAt }: QueueItem, tenant: TenantFlow<T>, order: number) {
+    this.key = key
+    this.tenant = tenant
+    this.age = new HeapNode<ModelFlow<T>>(this, enqueuedAt, order)
+  }
 }
 
 interface TenantFlow<T extends QueueItem> {
@@ -175,13 +181,17 @@ export class FairQueue<T extends QueueItem> {
   }
 
   #fair(canRun: (key: string) => boolean, maxLooks: number): ModelFlow<T> | undefined {
-    let looks = maxLooks
+    let looks = 0
     let found: ModelFlow<T> | undefined
-    this.#tenants.find((tenant) => {
-      found = tenant.models.find(({ key }) => looks-- <= 0 || canRun(key))?.value
+    const accept = ({ key }: ModelFlow<T>) => {
+      looks++
+      return looks > maxLooks || canRun(key)
+    }
+    this.#tenants.find(({ models }) => {
+      found = models.find(accept)?.value
       return found !== undefined
     })
-    return looks < 0 ? undefined : found
+    return looks > maxLooks ? undefined : found
   }
 
   #isFair(model: ModelFlow<T>): boolean {
@@ -197,7 +207,7 @@ export class FairQueue<T extends QueueItem> {
       this.#tenantFlows.set(item.tenant, tenant)
       tenant.place = this.#tenants.enter(item.tenant, tenant)
     }
-    const model = newModelFlow(item, tenant, this.#order++)
+    const model = new ModelFlow(item, tenant, this.#order++)
     model.place = tenant.models.enter(item.key, model)
     this.#models.set(item.key, model)
     return model
@@ -227,20 +237,4 @@ export class FairQueue<T extends QueueItem> {
     const since = Math.max(model.items.first?.enqueuedAt ?? 0, model.servedAt)
     if (since !== model.age.rank) this.#ages.rerank(model.age, since)
   }
-}
-
-function newModelFlow<T extends QueueItem>(item: T, tenant: TenantFlow<T>, order: number): ModelFlow<T> {
-  const items = new ItemList<T>()
-  const model: ModelFlow<T> = {
-    key: item.key,
-    tenant,
-    items,
-    place: undefined,
-    servedAt: Number.NEGATIVE_INFINITY,
-    get age() {
-      return age
-    },
-  }
-  const age = new HeapNode(model, item.enqueuedAt, order)
-  return model
 }
