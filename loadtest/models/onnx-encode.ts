@@ -102,13 +102,13 @@ function encodeAttribute(name: string, attribute: OnnxAttribute, moveOut: MoveOu
       message.message(6, encodeGraph(attribute.value, moveOut))
       break
     case 'floats':
-      for (let i = 0; i < attribute.values.length; i += 1) message.float(7, attribute.values[i] ?? 0)
+      message.repeatedFloats(7, attribute.values)
       break
     case 'ints':
-      for (let i = 0; i < attribute.values.length; i += 1) message.int(8, attribute.values[i] ?? 0)
+      message.repeatedInts(8, attribute.values)
       break
     case 'strings':
-      for (const value of attribute.values) message.string(9, value)
+      message.repeatedStrings(9, attribute.values)
       break
     case 'tensors':
       for (const value of attribute.values) message.message(10, encodeTensor(value))

@@ -9,6 +9,10 @@ const BY_REFERENCE_BYTES = 16 * 1024
 
 const UINT32_LIMIT = 2 ** 32
 
+/** Values below this have no sign bit in 32-bit arithmetic, and at most five bytes as a varint. */
+const SHORT_VARINT_LIMIT = 2 ** 31
+const MAX_SHORT_VARINT_BYTES = 5
+
 export class ProtoParts {
   readonly #pieces: Uint8Array[] = []
   #writer = new BinaryWriter()
@@ -40,6 +44,48 @@ export class ProtoParts {
   stream(field: number, byteLength: number, chunks: Iterable<Uint8Array>): void {
     this.#pending().tag(field, WireType.LengthDelimited).uint32(byteLength)
     for (const chunk of chunks) this.#append(chunk)
+  }
+
+  /** One varint field per value, unpacked. Non-negative 31-bit values are written by hand: a tree ensemble has a million of them. */
+  repeatedInts(field: number, values: ArrayLike<number>): void {
+    const tag = shortTag(field, WireType.Varint)
+    const bytes = new Uint8Array(values.length * (1 + MAX_SHORT_VARINT_BYTES))
+    let end = 0
+    for (let i = 0; i < values.length; i += 1) {
+      let value = values[i] ?? 0
+      if (value < 0 || value >= SHORT_VARINT_LIMIT) {
+        this.#append(bytes.slice(0, end))
+        end = 0
+        this.int(field, value)
+        continue
+      }
+      bytes[end++] = tag
+      for (; value > 0x7f; value >>>= 7) bytes[end++] = (value & 0x7f) | 0x80
+      bytes[end++] = value
+    }
+    this.#append(bytes.slice(0, end))
+  }
+
+  /** One float field per value, unpacked. */
+  repeatedFloats(field: number, values: ArrayLike<number>): void {
+    const tag = shortTag(field, WireType.Bit32)
+    const view = new DataView(new ArrayBuffer(values.length * 5))
+    for (let i = 0; i < values.length; i += 1) {
+      view.setUint8(5 * i, tag)
+      view.setFloat32(5 * i + 1, values[i] ?? 0, true)
+    }
+    this.#append(new Uint8Array(view.buffer))
+  }
+
+  /** One string field per value; each distinct text is encoded once. */
+  repeatedStrings(field: number, values: readonly string[]): void {
+    const encoded = new Map<string, Uint8Array>()
+    const encode = (value: string): Uint8Array => {
+      const bytes = encoded.get(value) ?? new BinaryWriter().tag(field, WireType.LengthDelimited).string(value).finish()
+      encoded.set(value, bytes)
+      return bytes
+    }
+    this.#append(Buffer.concat(values.map(encode)))
   }
 
   packedFloats(field: number, values: readonly number[]): void {
@@ -92,4 +138,10 @@ export class ProtoParts {
 
 export function totalBytes(pieces: readonly Uint8Array[]): number {
   return pieces.reduce((sum, piece) => sum + piece.byteLength, 0)
+}
+
+/** A field's tag in one byte; fields up to 15 have one. */
+function shortTag(field: number, type: WireType): number {
+  if (field > 15) throw new RangeError(`field ${field} has a tag of more than one byte`)
+  return (field << 3) | type
 }

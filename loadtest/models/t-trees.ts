@@ -33,6 +33,7 @@ export class Trees implements ModelClass {
   readonly families = ['full'] as const
   readonly tolerance = 1e-3
   readonly isBatchSafe = true
+  readonly #structure = structure()
 
   build(recipe: Recipe): OnnxModel {
     assertFamily(this, recipe.family)
@@ -41,7 +42,7 @@ export class Trees implements ModelClass {
     graph.node('TreeEnsembleRegressor', ['features'], {
       domain: 'ai.onnx.ml',
       outputs: ['risk'],
-      attributes: ensembleAttributes(forestOf(recipe)),
+      attributes: { ...this.#structure, ...contents(forestOf(recipe)) },
     })
     graph.output('risk', DATA_TYPE.FLOAT, ['N', 1])
     return modelOf(graph.finish(), { opsets: { 'ai.onnx.ml': ML_OPSET } })
@@ -66,7 +67,7 @@ export class Trees implements ModelClass {
 function forestOf({ customer, seed }: Recipe): Forest {
   const rng = new Rng('T', seed, customer)
   return {
-    features: Uint8Array.from({ length: TREES * BRANCHES }, () => rng.below(FEATURES)),
+    features: new Uint8Array(TREES * BRANCHES).map(() => rng.below(FEATURES)),
     thresholds: rng.fillBell(new Float32Array(TREES * BRANCHES), 0.7),
     leaves: rng.fillBell(new Float32Array(TREES * LEAVES), 1 / Math.sqrt(TREES)),
   }
@@ -85,30 +86,38 @@ function predict({ features, thresholds, leaves }: Forest, row: Float32Array): n
   return sum
 }
 
-function ensembleAttributes({ features, thresholds, leaves }: Forest) {
-  const perNode = (value: (tree: number, node: number) => number): number[] =>
-    Array.from({ length: TREES * NODES }, (_, i) => value(Math.floor(i / NODES), i % NODES))
-  const perBranch = (value: (branch: number, node: number) => number): number[] =>
-    perNode((tree, node) => (node < BRANCHES ? value(tree * BRANCHES + node, node) : 0))
-  const perLeaf = (value: (tree: number, leaf: number) => number): number[] =>
-    Array.from({ length: TREES * LEAVES }, (_, i) => value(Math.floor(i / LEAVES), i % LEAVES))
-  const ints = (values: readonly number[]) => ({ kind: 'ints', values }) as const
+/** What every forest has in common: the shape of its trees. */
+function structure() {
+  const perNode = (value: (tree: number, node: number) => number): Int32Array =>
+    Int32Array.from({ length: TREES * NODES }, (_, i) => value(Math.floor(i / NODES), i % NODES))
+  const perLeaf = (value: (tree: number, leaf: number) => number): Int32Array =>
+    Int32Array.from({ length: TREES * LEAVES }, (_, i) => value(Math.floor(i / LEAVES), i % LEAVES))
+  const ints = (values: Int32Array) => ({ kind: 'ints', values }) as const
+  const modes = Array.from({ length: TREES * NODES }, (_, i) => (i % NODES < BRANCHES ? 'BRANCH_LEQ' : 'LEAF'))
   return {
     n_targets: { kind: 'int', value: 1 },
     base_values: { kind: 'floats', values: [BASE_VALUE] },
     nodes_treeids: ints(perNode((tree) => tree)),
     nodes_nodeids: ints(perNode((_, node) => node)),
-    nodes_featureids: ints(perBranch((branch) => features[branch] ?? 0)),
-    nodes_values: { kind: 'floats', values: perBranch((branch) => at(thresholds, branch)) },
-    nodes_modes: {
-      kind: 'strings',
-      values: Array.from({ length: TREES * NODES }, (_, i) => (i % NODES < BRANCHES ? 'BRANCH_LEQ' : 'LEAF')),
-    },
-    nodes_truenodeids: ints(perBranch((_, node) => 2 * node + 1)),
-    nodes_falsenodeids: ints(perBranch((_, node) => 2 * node + 2)),
+    nodes_modes: { kind: 'strings', values: modes },
+    nodes_truenodeids: ints(perNode((_, node) => (node < BRANCHES ? 2 * node + 1 : 0))),
+    nodes_falsenodeids: ints(perNode((_, node) => (node < BRANCHES ? 2 * node + 2 : 0))),
     target_treeids: ints(perLeaf((tree) => tree)),
     target_nodeids: ints(perLeaf((_, leaf) => BRANCHES + leaf)),
     target_ids: ints(perLeaf(() => 0)),
+  } as const
+}
+
+function contents({ features, thresholds, leaves }: Forest) {
+  const featureIds = new Uint8Array(TREES * NODES)
+  const values = new Float32Array(TREES * NODES)
+  for (let tree = 0; tree < TREES; tree += 1) {
+    featureIds.set(features.subarray(tree * BRANCHES, (tree + 1) * BRANCHES), tree * NODES)
+    values.set(thresholds.subarray(tree * BRANCHES, (tree + 1) * BRANCHES), tree * NODES)
+  }
+  return {
+    nodes_featureids: { kind: 'ints', values: featureIds },
+    nodes_values: { kind: 'floats', values },
     target_weights: { kind: 'floats', values: leaves },
   } as const
 }
