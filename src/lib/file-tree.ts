@@ -4,7 +4,7 @@
  * The walk is a generator that asks for file system calls, so that one walk serves a thread that may block
  * (`listTreeSync`) and one that may not (`listTree`).
  */
-import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { type BigIntStats, readdirSync, realpathSync, statSync } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 
@@ -183,7 +183,7 @@ export function isGone(error: unknown): boolean {
 
 function performSync(step: Step): unknown {
   if (step.call === 'list') return readdirSync(step.path, { withFileTypes: true }).map(entryOf)
-  return step.call === 'stat' ? rawStat(statSync(step.path, { bigint: true })) : realpathSync(step.path)
+  return step.call === 'stat' ? rawStat(statSync(step.path, { bigint: true })) : realpathSync.native(step.path)
 }
 
 async function perform(step: Step): Promise<unknown> {
@@ -195,7 +195,7 @@ function entryOf(entry: { name: string; isSymbolicLink(): boolean }): Entry {
   return { name: entry.name, isLink: entry.isSymbolicLink() }
 }
 
-function rawStat(found: import('node:fs').BigIntStats): RawStat {
+function rawStat(found: BigIntStats): RawStat {
   return {
     kind: found.isFile() ? 'file' : found.isDirectory() ? 'dir' : 'other',
     facts: {

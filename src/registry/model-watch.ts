@@ -1,0 +1,118 @@
+/** One model's folder: its versions, aliases and settings, and the report that sums them up. */
+import { join } from 'node:path'
+import type { ModelSettings } from '../domain/model-version.ts'
+import { compareVersions } from '../domain/version-order.ts'
+import type { Clock } from '../lib/clock.ts'
+import { parseAliases } from './aliases-file.ts'
+import { parseSettings } from './model-settings.ts'
+import type { ModelReport } from './scan-messages.ts'
+import { Sidecar } from './sidecar.ts'
+import { VersionWatch } from './version-watch.ts'
+
+export const ALIASES_FILE = 'aliases.json'
+export const SETTINGS_FILE = 'modelmux.yaml'
+
+export interface WatchContext {
+  /** The models folder with links resolved. */
+  readonly modelsRoot: string
+  readonly settleMs: number
+  readonly defaults: ModelSettings
+  readonly clock: Clock
+  /** A problem that is worth a line in the log; undefined = there is none any more. */
+  readonly onProblem: (path: string, problem: string | undefined) => void
+}
+
+type Aliases = ReadonlyArray<readonly [alias: string, version: string]>
+
+export class ModelWatch {
+  readonly #name: string
+  readonly #folder: string
+  readonly #context: WatchContext
+  readonly #versions = new Map<string, VersionWatch>()
+  #aliases: Sidecar<Aliases> | undefined
+  #settings: Sidecar<string | undefined> | undefined
+  #isReported = false
+
+  constructor(name: string, folder: string, context: WatchContext) {
+    this.#name = name
+    this.#folder = folder
+    this.#context = context
+  }
+
+  /** The folder was listed again: which versions and files it has. */
+  setContent(versions: readonly string[], hasFile: (name: string) => boolean): void {
+    for (const version of versions) {
+      if (!this.#versions.has(version))
+        this.#versions.set(version, new VersionWatch(join(this.#folder, version), version))
+    }
+    if (hasFile(ALIASES_FILE)) this.#aliases ??= new Sidecar(join(this.#folder, ALIASES_FILE), parseAliases)
+    if (hasFile(SETTINGS_FILE))
+      this.#settings ??= new Sidecar(join(this.#folder, SETTINGS_FILE), (text) => this.#settingsText(text))
+  }
+
+  has(version: string): boolean {
+    return this.#versions.has(version)
+  }
+
+  get versionCount(): number {
+    return this.#versions.size
+  }
+
+  get isUnsettled(): boolean {
+    if (this.#aliases?.isUnsettled === true || this.#settings?.isUnsettled === true) return true
+    for (const watch of this.#versions.values()) if (watch.isUnsettled) return true
+    return false
+  }
+
+  /** Looks at every file once; whether the report is another one now. */
+  look(): boolean {
+    const { modelsRoot, settleMs, clock } = this.#context
+    let isChanged = !this.#isReported
+    for (const [version, watch] of this.#versions) {
+      const path = join(this.#folder, version)
+      try {
+        const outcome = watch.look(modelsRoot, settleMs, clock)
+        if (outcome === 'gone') this.#versions.delete(version)
+        if (outcome === 'same') continue
+        isChanged = true
+        this.#context.onProblem(path, watch.adopted?.problem)
+      } catch (error) {
+        // The file system cannot tell: what was adopted stays.
+        this.#context.onProblem(path, error instanceof Error ? error.message : String(error))
+      }
+    }
+    for (const sidecar of [this.#aliases, this.#settings]) {
+      if (sidecar?.look(modelsRoot, settleMs, clock) !== true) continue
+      isChanged = true
+      this.#context.onProblem(sidecar.path, sidecar.problem)
+    }
+    this.#isReported = true
+    return isChanged
+  }
+
+  report(): ModelReport {
+    // Before the settings were read for the first time the model would run with others than its owner's.
+    const mayRun = this.#settings === undefined || !this.#settings.isUnsettled || this.#settings.value !== undefined
+    const watches = [...this.#versions].sort(([a], [b]) => compareVersions(a, b))
+    const settings = this.#settings?.value
+    const problem = this.#settings?.value === undefined ? this.#settings?.problem : undefined
+    return {
+      name: this.#name,
+      versions: mayRun ? watches.flatMap(([, { adopted }]) => (adopted === undefined ? [] : [adopted])) : [],
+      pending: watches.filter(([, { adopted }]) => adopted === undefined || !mayRun).map(([version]) => version),
+      aliases: this.#aliases?.value ?? [],
+      ...(settings === undefined || settings === '' ? {} : { settings }),
+      ...(problem === undefined ? {} : { problem: `${SETTINGS_FILE}: ${problem}` }),
+    }
+  }
+
+  /** '' for settings equal to the defaults. JSON has no NaN: the words stand for it, as in JSON requests. */
+  #settingsText(text: string): string {
+    const write = (settings: ModelSettings) =>
+      JSON.stringify(settings, (_, value: unknown) =>
+        typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+      )
+    const settings = write(parseSettings(text, this.#context.defaults))
+    return settings === write(this.#context.defaults) ? '' : settings
+  }
+}
