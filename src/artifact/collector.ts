@@ -1,0 +1,88 @@
+/** Keeps the cache folder within its budget and free of rubbish. One collection at a time. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock, Timer } from '../lib/clock.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import type { ArtifactIndex } from './artifact-index.ts'
+import { sweepBlobs, sweepOrphans } from './cache-folder.ts'
+import { blobPath } from './layout.ts'
+
+/** Younger, a file without a manifest may belong to a compile under way. */
+const RUBBISH_AGE_MS = 3_600_000
+
+export interface CollectorOptions {
+  readonly dir: string
+  readonly diskBytes: number
+  readonly clock: Clock
+  readonly everyMs: number
+  readonly index: ArtifactIndex
+  /** A compile under way may be about to refer to blobs that nothing refers to yet. */
+  isCompiling(): boolean
+  /** Takes an artifact off the disk and out of the index. */
+  remove(artifact: string): Promise<void>
+  onEvent(name: string, fields: Readonly<Record<string, string | number>>): void
+}
+
+export class Collector {
+  readonly #options: CollectorOptions
+  readonly #flight = new SingleFlight<'collect', void>()
+  #timer: Timer | undefined
+
+  constructor(options: CollectorOptions) {
+    this.#options = options
+  }
+
+  /** Collects now, in the background, and again now and then. */
+  start(): void {
+    this.#timer = this.#options.clock.every(this.#options.everyMs, () => this.#collectQuietly())
+    this.#collectQuietly()
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+  }
+
+  /** The folder grew: collects if it is over its budget. */
+  grown(): void {
+    if (this.#options.index.bytes > this.#options.diskBytes) this.#collectQuietly()
+  }
+
+  collect(): Promise<void> {
+    return this.#flight.run('collect', async () => {
+      await this.#evict()
+      await this.#sweep()
+    })
+  }
+
+  /** Removes blobs that lost their last reference, unless a compile might want them; the sweep gets those later. */
+  async dropBlobs(digests: readonly string[]): Promise<void> {
+    if (this.#options.isCompiling()) return
+    for (const digest of digests) {
+      if (this.#options.index.references(digest) === 0)
+        await rm(join(this.#options.dir, blobPath(digest)), { force: true })
+    }
+  }
+
+  async #evict(): Promise<void> {
+    const { index, diskBytes, onEvent, remove } = this.#options
+    const before = index.bytes
+    const victims = index.chooseVictims(diskBytes)
+    for (const artifact of victims) if (!index.isHeld(artifact)) await remove(artifact)
+    if (victims.length > 0) onEvent('artifacts.evicted', { artifacts: victims.length, bytes: before - index.bytes })
+    if (index.bytes > diskBytes) onEvent('artifacts.over-budget', { bytes: index.bytes, budgetBytes: diskBytes })
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, dir, index, onEvent } = this.#options
+    const before = clock.wall() - RUBBISH_AGE_MS
+    const orphans = await sweepOrphans(dir, before, (artifact) => index.get(artifact) !== undefined)
+    const blobs = await sweepBlobs(dir, before, (digest) => index.references(digest) > 0)
+    if (orphans.length + blobs.length > 0) onEvent('artifacts.swept', { orphans: orphans.length, blobs: blobs.length })
+  }
+
+  #collectQuietly(): void {
+    this.collect().catch((error: unknown) =>
+      this.#options.onEvent('artifacts.collect-failed', { error: String(error) }),
+    )
+  }
+}

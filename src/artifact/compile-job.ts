@@ -1,0 +1,231 @@
+/**
+ * Turns an examined source into an artifact's files, in the compiler child: optimise, move the big tensors out, open what came of it
+ * as workers will, and compare answers. What cannot be made `mapped` becomes `plain`; only what the engine cannot open at all, or what
+ * goes over the memory cap, is an error. The manifest is the parent's to write, last.
+ */
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { readProcessMemory } from '../child/memory.ts'
+import type { GatewayError } from '../domain/errors.ts'
+import { asGatewayError } from '../domain/errors.ts'
+import type { Signature } from '../domain/tensor-types.ts'
+import { EngineSession } from '../engine/session.ts'
+import { compileOptions, mappedOptions, plainOptions } from '../engine/session-options.ts'
+import { BlobStore } from './blob-store.ts'
+import { checkAnswers, isOutOfMemory } from './check.ts'
+import type { CheckResult } from './check.ts'
+import type { CompileCall, CompileReply } from './compiler-protocol.ts'
+import { walkFile } from './examine-job.ts'
+import { decodeGiven } from './given-inputs.ts'
+import { graphFile, stagingFolder } from './layout.ts'
+import { PhaseWatch } from './phase-watch.ts'
+import { copyPlain } from './plain-copy.ts'
+import { withFile } from './range-reader.ts'
+import { refusal } from './refusal.ts'
+import { writeMoved } from './rewrite.ts'
+import { ByteWindow } from './wire.ts'
+
+const SAVED_DATA = 'saved.data'
+/** A session costs at least this much; and freed memory of the child's earlier jobs hides what a small one takes. */
+const SESSION_BASE_BYTES = 128 * 1024
+
+type Mapped = Pick<CompileReply, 'graph' | 'blobs' | 'check' | 'privateBytes' | 'signature'>
+
+/** @throws GatewayError ARTIFACT_INVALID */
+export async function compile(call: CompileCall, jobId: number): Promise<CompileReply> {
+  const watch = new PhaseWatch()
+  const staging = join(call.cache, stagingFolder, `${call.artifact}-${process.pid}-${jobId}`)
+  mkdirSync(staging, { recursive: true })
+  try {
+    const source = join(call.dir, call.modelFile)
+    const attempt = await compileMapped(call, source, staging, watch)
+    if (!(attempt instanceof PlainReason)) {
+      return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: watch.timings }
+    }
+    rmSync(join(call.cache, graphFile(call.artifact)), { force: true })
+    return await compilePlain(call, source, staging, attempt.reason, watch)
+  } finally {
+    rmSync(staging, { recursive: true, force: true })
+  }
+}
+
+/** Why a source cannot be mapped. */
+class PlainReason {
+  readonly reason: string
+
+  constructor(reason: string) {
+    this.reason = reason
+  }
+}
+
+async function compileMapped(
+  call: CompileCall,
+  source: string,
+  staging: string,
+  watch: PhaseWatch,
+): Promise<Mapped | PlainReason> {
+  const saveTo = join(staging, 'saved.onnx')
+  const isExternal = call.bytes > call.inlineLimitBytes
+  let reference: EngineSession
+  try {
+    reference = await EngineSession.open(
+      source,
+      compileOptions(isExternal ? { saveTo, externalFile: SAVED_DATA } : { saveTo }),
+    )
+  } catch (error) {
+    throwIfOutOfMemory(error)
+    return new PlainReason(`the engine cannot save it optimised: ${wordsOf(error)}`)
+  }
+  watch.mark('optimise')
+  try {
+    // What `.ort` held is walked in the form that will be opened; a refusal of it is final, whatever would open.
+    const declared =
+      call.signature ?? walkFile(staging, 'saved.onnx', { limits: call.limits, allowHardLinks: false }).facts.signature
+    return await moveOrGiveUp(call, declared, reference, staging, watch)
+  } finally {
+    await reference.release()
+  }
+}
+
+async function moveOrGiveUp(...args: Parameters<typeof moveAndCheck>): Promise<Mapped | PlainReason> {
+  try {
+    return await moveAndCheck(...args)
+  } catch (error) {
+    throwIfOutOfMemory(error)
+    return new PlainReason(wordsOf(error))
+  }
+}
+
+async function moveAndCheck(
+  call: CompileCall,
+  declared: Signature,
+  reference: EngineSession,
+  staging: string,
+  watch: PhaseWatch,
+): Promise<Mapped | PlainReason> {
+  const blobs = new BlobStore(call.cache, staging)
+  const graph = moveTensors(call, staging, blobs)
+  watch.mark('move')
+  const path = join(call.cache, graphFile(call.artifact))
+  renameSync(join(staging, 'graph.onnx'), path)
+  const before = await privateBytes()
+  const candidate = await EngineSession.open(
+    path,
+    mappedOptions({ isPacked: false, intraOpThreads: call.intraOpThreads }),
+  )
+  watch.mark('open')
+  try {
+    const signature = withShapes(declared, candidate.signature)
+    const { check, problem }: CheckResult = await checkAnswers(
+      reference,
+      candidate,
+      signature,
+      decodeGiven(call.warmUp, signature),
+    )
+    if (problem !== undefined) return new PlainReason(`the artifact's answers differ from the original's: ${problem}`)
+    const grown = (await privateBytes()) - before
+    watch.mark('check')
+    return {
+      graph,
+      blobs: blobs.blobs,
+      check,
+      signature,
+      privateBytes: Math.max(grown, 2 * graph.bytes + SESSION_BASE_BYTES),
+    }
+  } finally {
+    await candidate.release()
+  }
+}
+
+function moveTensors(call: CompileCall, staging: string, blobs: BlobStore): CompileReply['graph'] {
+  const plan = { blobs, minBytes: call.minBlobBytes }
+  const rewrite = (external: ReadonlyMap<string, ByteWindow>) =>
+    withFile(join(staging, 'saved.onnx'), (window) =>
+      writeMoved(window, join(staging, 'graph.onnx'), { ...plan, external }),
+    )
+  if (call.bytes <= call.inlineLimitBytes) return rewrite(new Map())
+  const fd = openSync(join(staging, SAVED_DATA), 'r')
+  try {
+    return rewrite(new Map([[SAVED_DATA, ByteWindow.ofFile(fd, fstatSync(fd).size)]]))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The original opened in full; if even that fails, the model is no good. */
+async function compilePlain(
+  call: CompileCall,
+  source: string,
+  staging: string,
+  plainReason: string,
+  watch: PhaseWatch,
+): Promise<CompileReply> {
+  const before = await privateBytes()
+  let session: EngineSession
+  try {
+    session = await EngineSession.open(source, plainOptions({ intraOpThreads: call.intraOpThreads }))
+  } catch (error) {
+    throwIfOutOfMemory(error)
+    throw refusal(
+      `the engine cannot open '${call.modelFile}': ${wordsOf(error)}`,
+      undefined,
+      asGatewayError(error).cause,
+    )
+  }
+  try {
+    const grown = (await privateBytes()) - before
+    const signature = call.signature === undefined ? session.signature : withShapes(call.signature, session.signature)
+    const { file, graph } = copyPlain(call.cache, staging, call.artifact, call.dir, call.files)
+    watch.mark('plain')
+    return {
+      form: 'plain',
+      plainReason,
+      file,
+      graph,
+      blobs: [],
+      signature,
+      check: 'first-request',
+      privateBytes: Math.max(grown, call.bytes + SESSION_BASE_BYTES),
+      timings: watch.timings,
+    }
+  } finally {
+    await session.release()
+  }
+}
+
+/** The engine infers shapes of outputs that the model leaves open. */
+function withShapes(declared: Signature, inferred: Signature): Signature {
+  const shapes = new Map(inferred.outputs.map((output) => [output.name, output.shape]))
+  return {
+    inputs: declared.inputs,
+    outputs: declared.outputs.map((output) =>
+      output.shape.length > 0 ? output : { ...output, shape: shapes.get(output.name) ?? [] },
+    ),
+  }
+}
+
+async function privateBytes(): Promise<number> {
+  return (await readProcessMemory('self'))?.privateBytes ?? 0
+}
+
+function throwIfOutOfMemory(error: unknown): void {
+  if (isRefusal(error)) throw error
+  if (isOutOfMemory(error))
+    throw refusal(
+      'compiling the model wants more memory than artifact.compiler allows; make it smaller, or raise the cap',
+      { strike: 'memory' },
+      asGatewayError(error).cause,
+    )
+}
+
+/** Refusals of this room carry details; what the engine refuses is judged by whether the original opens. */
+function isRefusal(error: unknown): error is GatewayError {
+  return asGatewayError(error).facts.details?.['strike'] !== undefined
+}
+
+/** The first line of the engine's words, without the place in its source. */
+function wordsOf(error: unknown): string {
+  const { message, cause } = error instanceof Error ? error : new Error(String(error))
+  const text = cause instanceof Error ? cause.message : message
+  return (text.split('\n')[0] ?? '').replace(/^\/onnxruntime_src\S+ .*?\) /, '').slice(0, 400)
+}

@@ -1,0 +1,114 @@
+/** One compiler process as its parent sees it: calls with a deadline, and what to think of a death. */
+import { ChildCalls, ChildGoneError } from '../child/calls.ts'
+import type { Child } from '../child/spawn.ts'
+import { spawnChild } from '../child/spawn.ts'
+import { readProcessMemory } from '../child/memory.ts'
+import { GatewayError } from '../domain/errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { formatByteSize } from '../lib/byte-size.ts'
+import { refusal } from './refusal.ts'
+
+export interface CompilerChildOptions {
+  readonly clock: Clock
+  /** Cap on private writable memory; over it, allocations fail. */
+  readonly dataLimitBytes: number
+  readonly isBackground: boolean
+  onLine(line: string): void
+  /** The process is gone. */
+  onExit(): void
+}
+
+export class CompilerChild {
+  readonly dataLimitBytes: number
+  /** Whose sources it has read; '' = none yet. */
+  tenant = ''
+  /** Jobs begun. */
+  jobs = 0
+  readonly #child: Child
+  readonly #calls: ChildCalls
+  readonly #clock: Clock
+  #isGone = false
+  #isEnding = false
+  #killedFor: 'deadline' | undefined
+
+  constructor(options: CompilerChildOptions) {
+    this.dataLimitBytes = options.dataLimitBytes
+    this.#clock = options.clock
+    this.#child = spawnChild({
+      entry: new URL('./compiler-main.ts', import.meta.url),
+      dataLimitBytes: options.dataLimitBytes,
+      isBackground: options.isBackground,
+      onLine: (_stream, line) => options.onLine(line),
+    })
+    this.#calls = new ChildCalls(this.#child.channel)
+    this.exited = this.#child.exited.then(() => {
+      this.#isGone = true
+      options.onExit()
+    })
+  }
+
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<void>
+
+  get pid(): number {
+    return this.#child.pid
+  }
+
+  /** May it take another job? */
+  get isUsable(): boolean {
+    return !this.#isGone && !this.#isEnding && this.#killedFor === undefined
+  }
+
+  /**
+   * @throws GatewayError as the child answered it; ARTIFACT_INVALID with `strike` in its details when the child died of the job or had
+   * to be killed; DRAINING when the child was told to end meanwhile
+   */
+  async call<T>(kind: number, request: object, deadlineMs: number): Promise<T> {
+    const timer = this.#clock.after(deadlineMs, () => {
+      this.#killedFor = 'deadline'
+      this.#child.kill()
+    })
+    try {
+      return JSON.parse((await this.#calls.call(kind, [Buffer.from(JSON.stringify(request))])).toString()) as T
+    } catch (error) {
+      throw error instanceof ChildGoneError ? await this.#deathError(deadlineMs, error) : error
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  /** Private bytes now; 0 when it is gone. */
+  async privateBytes(): Promise<number> {
+    return (await readProcessMemory(this.#child.pid))?.privateBytes ?? 0
+  }
+
+  /** Lets it go when idle: a closed channel is the order to end. Idempotent. */
+  end(): void {
+    this.#isEnding = true
+    this.#calls.end()
+  }
+
+  kill(): void {
+    this.#isEnding = true
+    this.#child.kill()
+  }
+
+  async #deathError(deadlineMs: number, cause: ChildGoneError): Promise<GatewayError> {
+    const { code, signal } = await this.#child.exited
+    if (this.#killedFor === 'deadline') {
+      return refusal(
+        `compiling took longer than ${Math.round(deadlineMs)} ms and was stopped; make the model simpler, or raise artifact.compiler.deadlineMs`,
+        { strike: 'deadline', deadlineMs: Math.round(deadlineMs) },
+        cause,
+      )
+    }
+    if (this.#isEnding) return new GatewayError('DRAINING', 'the compiler was stopped', {}, { cause })
+    const how = signal ?? `exit code ${code}`
+    const cap = formatByteSize(this.dataLimitBytes)
+    return refusal(
+      `the compiler process died of ${how} under this model (memory cap ${cap}); the model crashes the engine or needs more memory`,
+      { strike: 'crash', signal: String(how) },
+      cause,
+    )
+  }
+}

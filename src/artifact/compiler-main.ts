@@ -1,0 +1,37 @@
+/** Entry point of a compiler child: one job at a time, as the parent sends them; ends when the channel closes. */
+import { serveCalls } from '../child/calls.ts'
+import { parentChannel } from '../child/spawn.ts'
+import { ortVersion } from '../engine/ort.ts'
+import { compile } from './compile-job.ts'
+import type { CompileCall, ExamineCall, HelloReply, ProbeCall, VerifyCall } from './compiler-protocol.ts'
+import { COMPILER_CALLS } from './compiler-protocol.ts'
+import { examine } from './examine-job.ts'
+import { probe } from './probe-job.ts'
+import { verify } from './verify-job.ts'
+
+let jobs = 0
+
+async function handle(kind: number, payload: Buffer): Promise<unknown> {
+  const call: unknown = JSON.parse(payload.toString() || 'null')
+  switch (kind) {
+    case COMPILER_CALLS.hello:
+      return { ortVersion } satisfies HelloReply
+    case COMPILER_CALLS.examine:
+      return examine(call as ExamineCall)
+    case COMPILER_CALLS.compile:
+      return await compile(call as CompileCall, ++jobs)
+    case COMPILER_CALLS.probe:
+      return await probe(call as ProbeCall)
+    case COMPILER_CALLS.verify:
+      return verify(call as VerifyCall)
+    default:
+      throw new RangeError(`no call of kind ${kind}`)
+  }
+}
+
+serveCalls(
+  parentChannel(),
+  async (kind, payload) => [Buffer.from(JSON.stringify(await handle(kind, payload)))],
+  // Nothing is left that keeps the process alive once the channel is gone.
+  () => {},
+)

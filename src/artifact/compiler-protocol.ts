@@ -1,0 +1,95 @@
+/** What a parent asks of its compiler child: calls carry JSON both ways. */
+import type { BlobRef, ProbeResult } from '../domain/artifact.ts'
+import type { Signature } from '../domain/tensor-types.ts'
+import type { WalkLimits } from './walk.ts'
+
+export const COMPILER_CALLS = { hello: 1, examine: 2, compile: 3, probe: 4, verify: 5 } as const
+
+/** Versions that the child was built with. */
+export interface HelloReply {
+  readonly ortVersion: string
+}
+
+/** Files of a source that matter, paths relative to the version's folder, the model file first. */
+export interface SourceFiles {
+  /** Absolute path of the version's folder. */
+  readonly dir: string
+  readonly modelFile: string
+}
+
+export interface ExamineCall extends SourceFiles {
+  readonly limits: WalkLimits
+  readonly allowHardLinks: boolean
+  /** `.ort` files are as trusted as native code. */
+  readonly allowOrt: boolean
+  /** The source's digest where it is known; then nothing is hashed. */
+  readonly digest?: string
+  /** Only the signature is wanted: nothing is hashed. */
+  readonly signatureOnly?: boolean
+}
+
+export interface ExamineReply {
+  /** Absent for `.ort`, whose structure is walked once it was saved as ONNX. */
+  readonly signature?: Signature
+  /** Empty when only the signature was wanted. */
+  readonly digest: string
+  /** Of the files that matter, relative to the version's folder. */
+  readonly files: readonly string[]
+  readonly bytes: number
+  readonly timings: Readonly<Record<string, number>>
+}
+
+export interface CompileCall extends SourceFiles {
+  /** Absolute path of the cache folder. */
+  readonly cache: string
+  readonly artifact: string
+  readonly files: readonly string[]
+  readonly bytes: number
+  /** Absent for `.ort`. */
+  readonly signature?: Signature
+  readonly limits: WalkLimits
+  readonly minBlobBytes: number
+  /** Sources up to this size are saved whole by the engine; larger ones with its external data, which protobuf's 2 GiB force. */
+  readonly inlineLimitBytes: number
+  readonly intraOpThreads: number
+  readonly warmUp: readonly unknown[]
+}
+
+export interface CompileReply {
+  readonly form: 'mapped' | 'plain'
+  readonly plainReason?: string
+  readonly file: string
+  readonly graph: { readonly digest: string; readonly bytes: number }
+  readonly blobs: readonly BlobRef[]
+  readonly signature: Signature
+  readonly check: 'generated' | 'given' | 'first-request'
+  readonly privateBytes: number
+  readonly timings: Readonly<Record<string, number>>
+}
+
+export interface ProbeCall {
+  /** Absolute path of the file to open, and of the cache folder, its root. */
+  readonly cache: string
+  readonly file: string
+  readonly form: 'mapped' | 'plain'
+  readonly signature: Signature
+  readonly limits: WalkLimits
+  readonly intraOpThreads: number
+  readonly warmUp: readonly unknown[]
+  /** How long the timed runs may take together; a slow model gets fewer of them. */
+  readonly budgetMs: number
+}
+
+export type ProbeReply = ProbeResult
+
+/** Digests files of the cache. */
+export interface VerifyCall {
+  readonly cache: string
+  /** Relative path to expected SHA-256. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+export interface VerifyReply {
+  /** Paths whose content is not what it was, or that are gone. */
+  readonly corrupt: readonly string[]
+}

@@ -1,0 +1,67 @@
+/** Manifests as text, and the names that fingerprints give. */
+import { hash } from 'node:crypto'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Fingerprint, Manifest } from '../domain/artifact.ts'
+import { isDigest, manifestFile, stagingFolder } from './layout.ts'
+
+const FORMAT = 1
+/** Hex digits of an artifact's name: 128 bits, short enough to read. */
+const NAME_LENGTH = 32
+
+export function artifactName(fingerprint: Fingerprint): string {
+  const { source, ortVersion, provider, cpu, options } = fingerprint
+  return hash('sha256', JSON.stringify([FORMAT, source, ortVersion, provider, cpu, options]), 'hex').slice(
+    0,
+    NAME_LENGTH,
+  )
+}
+
+/** Whose manifest this is, or undefined when it is torn, of another layout, or lies about its name. */
+export function parseManifest(text: string, artifact: string): Manifest | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (!isManifest(value) || value.artifact !== artifact || artifactName(value.fingerprint) !== artifact)
+    return undefined
+  return value
+}
+
+/** Written by us and by rename, so only what a stray edit or another version could break is looked at. */
+function isManifest(value: unknown): value is Manifest {
+  if (typeof value !== 'object' || value === null) return false
+  const manifest = value as Partial<Manifest>
+  return (
+    manifest.format === FORMAT &&
+    typeof manifest.artifact === 'string' &&
+    typeof manifest.fingerprint === 'object' &&
+    (manifest.form === 'mapped' || manifest.form === 'plain') &&
+    typeof manifest.file === 'string' &&
+    !manifest.file.startsWith('/') &&
+    !manifest.file.split('/').includes('..') &&
+    isDigest(manifest.graph?.digest ?? '') &&
+    Array.isArray(manifest.blobs) &&
+    manifest.blobs.every((blob) => isDigest(blob.digest) && Number.isSafeInteger(blob.bytes)) &&
+    Array.isArray(manifest.signature?.inputs) &&
+    Array.isArray(manifest.signature.outputs)
+  )
+}
+
+/** Undefined when there is none that can be used. */
+export async function readManifest(cache: string, artifact: string): Promise<Manifest | undefined> {
+  try {
+    return parseManifest(await readFile(join(cache, manifestFile(artifact)), 'utf8'), artifact)
+  } catch {
+    return undefined
+  }
+}
+
+/** Appears whole or not at all. Concurrent writers of one artifact: the last wins, with the same content but the probe. */
+export async function writeManifest(cache: string, manifest: Manifest): Promise<void> {
+  const partial = join(cache, stagingFolder, `${manifest.artifact}.json-${process.pid}`)
+  await writeFile(partial, JSON.stringify(manifest))
+  await rename(partial, join(cache, manifestFile(manifest.artifact)))
+}

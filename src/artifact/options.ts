@@ -1,0 +1,54 @@
+/** What an artifact store is told, with the defaults of the configuration's schema. */
+import type { Clock } from '../lib/clock.ts'
+import type { CompilerOptions } from './compiler-pool.ts'
+import { COMPILER_DEFAULTS } from './compiler-pool.ts'
+
+export interface ArtifactOptions {
+  /** Tensors of at least so many bytes become files of their own, shared by all models that have them. */
+  readonly minBlobBytes: number
+  /** Sources up to this size are saved whole; beyond, protobuf's 2 GiB force the engine's own external data. */
+  readonly inlineLimitBytes: number
+  readonly maxNodes: number
+  /** Operator domains that the engine does not know by itself, for builds of it that do. */
+  readonly extraDomains: readonly string[]
+  readonly allowHardLinks: boolean
+  readonly allowOrt: boolean
+  /** How long the timed runs of a probe may take together. */
+  readonly probeBudgetMs: number
+  /** Bytes per second that the scrub digests; 0 = no scrub. */
+  readonly scrubBytesPerSecond: number
+  /** Bytes per second that cold artifacts are read at. */
+  readonly pageInBytesPerSecond: number
+  /** A paged file is taken to stay warm for so long. */
+  readonly warmMs: number
+  readonly compiler: CompilerOptions
+}
+
+export const ARTIFACT_DEFAULTS: ArtifactOptions = {
+  minBlobBytes: 64 * 2 ** 10,
+  inlineLimitBytes: 1.5e9,
+  maxNodes: 1_000_000,
+  extraDomains: [],
+  allowHardLinks: false,
+  allowOrt: false,
+  probeBudgetMs: 2_000,
+  scrubBytesPerSecond: 4 * 2 ** 20,
+  pageInBytesPerSecond: 2 ** 30,
+  warmMs: 60_000,
+  compiler: COMPILER_DEFAULTS,
+}
+
+export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'compiler'>> {
+  /** The cache folder; made where it is missing. One process at a time. */
+  readonly dir: string
+  /** Budget of the folder; artifacts out of use are evicted above it. */
+  readonly diskBytes: number
+  readonly clock: Clock
+  readonly compiler?: Partial<CompilerOptions>
+  /** Rubbish is swept this often. */
+  readonly collectMs?: number
+  /** Structured events for logs and metrics. */
+  onEvent?(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
+  /** Lines that compiler children wrote. */
+  onLine?(pid: number, line: string): void
+}

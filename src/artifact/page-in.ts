@@ -1,0 +1,122 @@
+/**
+ * Brings a file's pages into the page cache before a worker maps it, so that no worker waits for a disk with all its other models
+ * behind it. Warm files are told from cold ones by the latency of one byte here and there (3 ms for 102 MB, a full read takes 20); only
+ * cold ones are read, in large asynchronous reads at a bounded rate.
+ */
+import type { FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../lib/clock.ts'
+import { pause } from '../lib/clock.ts'
+import { Semaphore } from '../lib/semaphore.ts'
+
+export interface PageInOptions {
+  /** Ceiling for reads of cold files, all models together. */
+  readonly bytesPerSecond: number
+  /** A file that was warm is taken to be warm for so long. */
+  readonly warmMs: number
+}
+
+const CHUNK_BYTES = 4 * 1024 * 1024
+/** One sample each: the kernel's usual read-ahead, so that pages between samples are as warm as the samples. */
+const SAMPLE_STEP_BYTES = 128 * 1024
+const SAMPLES_AT_ONCE = 4
+/** A cached byte comes in some 0.03 ms through the thread pool; a disk takes longer than this, a fast NVMe hardly, and matters as little. */
+const COLD_MS = 0.5
+/** Of a file's samples, how many may be slow by chance (a busy event loop looks like a slow disk). */
+const SLOW_SHARE = 0.02
+/** Files of a few samples are read outright: that is as cheap as telling. */
+const SMALL_BYTES = 2 * SAMPLE_STEP_BYTES
+const MAX_REMEMBERED = 100_000
+
+export interface PagedFile {
+  readonly path: string
+  readonly bytes: number
+}
+
+export class Pager {
+  readonly #options: PageInOptions
+  readonly #clock: Clock
+  readonly #warmUntil = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  /** One buffer, one read at a time: files take turns chunk by chunk, so a big one delays a small one by a chunk. */
+  readonly #buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  readonly #turn = new Semaphore(1)
+  /** When the rate allows the next chunk. */
+  #nextMs = 0
+
+  constructor(options: PageInOptions, clock: Clock) {
+    this.#options = options
+    this.#clock = clock
+  }
+
+  /** Makes all files warm. @throws the signal's reason, or the file system's error */
+  async pageIn(
+    files: readonly PagedFile[],
+    signal?: AbortSignal,
+  ): Promise<{ readonly readBytes: number; readonly isCold: boolean }> {
+    let readBytes = 0
+    for (const file of files) {
+      signal?.throwIfAborted()
+      if ((this.#warmUntil.get(file.path) ?? 0) > this.#clock.now()) continue
+      readBytes += await this.#warm(file, signal)
+      this.#warmUntil.set(file.path, this.#clock.now() + this.#options.warmMs)
+    }
+    return { readBytes, isCold: readBytes > 0 }
+  }
+
+  /** The file was just written, or just read by somebody else. */
+  markWarm(path: string): void {
+    this.#warmUntil.set(path, this.#clock.now() + this.#options.warmMs)
+  }
+
+  /** Returns the bytes that had to be read. */
+  async #warm({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<number> {
+    const file = await open(path, 'r')
+    try {
+      if (bytes <= SMALL_BYTES) return (await this.#timedSmall(file, bytes, signal)) ? 0 : bytes
+      if (await this.#isWarm(file, bytes)) return 0
+      for (let at = 0; at < bytes; at += CHUNK_BYTES)
+        await this.#readChunk(file, at, Math.min(CHUNK_BYTES, bytes - at), signal)
+      return bytes
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Reads all of a small file; was it warm? */
+  async #timedSmall(file: FileHandle, bytes: number, signal?: AbortSignal): Promise<boolean> {
+    if (bytes === 0) return true
+    return await this.#turn.use(async () => {
+      const started = this.#clock.now()
+      await file.read(this.#buffer, 0, bytes, 0)
+      return this.#clock.now() - started < COLD_MS
+    }, signal)
+  }
+
+  async #isWarm(file: FileHandle, bytes: number): Promise<boolean> {
+    const samples = Math.ceil(bytes / SAMPLE_STEP_BYTES)
+    const allowed = Math.max(1, Math.floor(samples * SLOW_SHARE))
+    let next = 0
+    let slow = 0
+    const lane = async () => {
+      const byte = Buffer.allocUnsafe(1)
+      while (next < samples && slow <= allowed) {
+        const at = next++ * SAMPLE_STEP_BYTES
+        const started = this.#clock.now()
+        await file.read(byte, 0, 1, at)
+        if (this.#clock.now() - started >= COLD_MS) slow++
+      }
+    }
+    await Promise.all(Array.from({ length: SAMPLES_AT_ONCE }, lane))
+    return slow <= allowed
+  }
+
+  async #readChunk(file: FileHandle, at: number, bytes: number, signal?: AbortSignal): Promise<void> {
+    await this.#turn.use(async () => {
+      const wait = this.#nextMs - this.#clock.now()
+      if (wait > 0) await pause(this.#clock, wait, signal)
+      this.#nextMs = Math.max(this.#nextMs, this.#clock.now()) + (bytes / this.#options.bytesPerSecond) * 1000
+      await file.read(this.#buffer, 0, bytes, at)
+    }, signal)
+  }
+}
