@@ -9,8 +9,7 @@
 import type { GatewayError } from '../domain/errors.ts'
 import { asGatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import { capacityExhausted, modelLoading, modelTooLarge } from './capacity-errors.ts'
-import { ClaimQueue } from './claim-queue.ts'
+import { modelLoading } from './capacity-errors.ts'
 import type { Entry, EntryMove, EntryStatus, LoadPhase, Residency } from './entry.ts'
 import { entryMachine, newEntry } from './entry.ts'
 import { EvictionOrder } from './eviction-order.ts'
@@ -18,9 +17,9 @@ import type { EvictionPolicy } from './eviction-policy.ts'
 import type { FailureMemoryOptions } from './failure-memory.ts'
 import { FailureMemory } from './failure-memory.ts'
 import { Lease } from './lease.ts'
-import type { Demand } from './ledger.ts'
-import { Ledger } from './ledger.ts'
+import type { Demand, Ledger } from './ledger.ts'
 import { LoadWaiters } from './load-waiters.ts'
+import { MemoryRoom } from './memory-room.ts'
 import type { StateMachine } from './state-machine.ts'
 
 export type CacheEvent =
@@ -64,7 +63,7 @@ export class EntryTable {
   readonly #machine: StateMachine<EntryStatus>
   readonly #entries = new Map<string, Entry>()
   readonly #order: EvictionOrder
-  readonly #claims: ClaimQueue
+  readonly #room: MemoryRoom
   readonly #waiters: LoadWaiters<Lease>
   readonly #departures: LoadWaiters<void>
   readonly #failures: FailureMemory
@@ -78,7 +77,19 @@ export class EntryTable {
     this.#ledger = ledger
     this.#machine = entryMachine(clock, (move) => publish({ kind: 'moved', ...move }))
     this.#order = new EvictionOrder(options)
-    this.#claims = new ClaimQueue(ledger)
+    this.#room = new MemoryRoom({
+      clock,
+      ledger,
+      policy: options.policy,
+      candidates: (now) => this.#order.candidates(now),
+      occupants: (now) => ({
+        entries: this.#entries.values(),
+        isPinned: (key) => this.#order.isPinned(key),
+        soonestMs: this.#order.soonestMs(now),
+      }),
+      evict: (keys) => this.#evict(keys),
+      onOverrun: (bytes) => publish({ kind: 'overrun', bytes }),
+    })
     this.#waiters = new LoadWaiters(maxLoadWaiters)
     this.#departures = new LoadWaiters(maxLoadWaiters)
     this.#failures = new FailureMemory(failure)
@@ -103,7 +114,7 @@ export class EntryTable {
     return {
       leases: this.#leases,
       waiters: this.#waiters.size + this.#departures.size,
-      claims: this.#claims.size,
+      claims: this.#room.waiting,
     }
   }
 
@@ -161,24 +172,8 @@ export class EntryTable {
    * @throws (as a rejection) GatewayError MODEL_TOO_LARGE, CAPACITY_EXHAUSTED; the signal's reason
    */
   claim(key: string, demand: Demand, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted === true) return Promise.reject(signal.reason)
     this.#loading(key)
-    if (this.#claims.has(key)) throw new Error(`${key} waits for memory already`)
-    if (Ledger.wholeBytes(demand) > this.#ledger.budgetBytes) {
-      this.#ledger.free(key)
-      return Promise.reject(modelTooLarge(key, demand, this.#ledger))
-    }
-    const excess = this.#ledger.request(key, demand)
-    const victims = this.#chooseVictims(excess)
-    if (victims === undefined) {
-      this.#ledger.free(key)
-      this.#claims.grant()
-      return Promise.reject(this.#exhausted(key, demand))
-    }
-    const granted = this.#claims.enlist(key, signal)
-    this.#evict(victims)
-    this.rebalance()
-    return granted
+    return this.#room.claim(key, demand, signal)
   }
 
   advance(key: string, phase: LoadPhase): void {
@@ -214,11 +209,10 @@ export class EntryTable {
   /** The load was given up, which is nobody's fault: its waiters get `error`, the next request may load again. */
   cancel(key: string, error: GatewayError): void {
     const entry = this.#loading(key)
-    this.#claims.refuse(key, error)
+    this.#room.refuse(key, error)
     this.#remove(entry)
     this.#machine.transition(entry, { s: 'gone' }, error.code)
     this.#waiters.reject(key, error)
-    this.#claims.grant()
   }
 
   /** Sends a ready entry away, pinned or not. @returns false when it is not ready */
@@ -245,30 +239,16 @@ export class EntryTable {
       this.#endAsFailed(entry, error, isFirst ? 1 : entry.attempt)
     }
     this.#departures.settle(key, () => undefined)
-    this.#claims.grant()
   }
 
-  /** Makes `bytes` available for something that is charged later. @returns false when it cannot be done; true may need to wait for `leaving` */
+  /** Makes `bytes` available for something that is charged later. @returns false when it cannot be done; true may need to wait for leaving bytes */
   makeRoom(bytes: number): boolean {
-    const victims = this.#chooseVictims(this.#ledger.committedBytes + bytes - this.#ledger.budgetBytes)
-    if (victims === undefined) return false
-    this.#evict(victims)
-    return true
+    return this.#room.makeRoom(bytes)
   }
 
   /** To be called when placements changed what is charged: evicts what exceeds the budget, grants what fits. */
   rebalance(): void {
-    while (this.#ledger.excessBytes > 0) {
-      const victims = this.#chooseVictims(this.#ledger.excessBytes)
-      const newest = this.#claims.newest
-      if (victims !== undefined) this.#evict(victims)
-      else if (newest !== undefined) this.#claims.refuse(newest, this.#exhausted(newest))
-      else {
-        this.#options.publish({ kind: 'overrun', bytes: this.#ledger.excessBytes })
-        break
-      }
-    }
-    this.#claims.grant()
+    this.#room.rebalance()
   }
 
   /** Keeps a key, also one that is not here yet, from eviction. */
@@ -297,7 +277,7 @@ export class EntryTable {
     for (const key of this.#entries.keys()) {
       this.#waiters.reject(key, error)
       this.#departures.reject(key, error)
-      this.#claims.refuse(key, error)
+      this.#room.refuse(key, error)
     }
   }
 
@@ -328,13 +308,6 @@ export class EntryTable {
     return entry
   }
 
-  #chooseVictims(needBytes: number): readonly string[] | undefined {
-    if (needBytes <= 0) return []
-    const now = this.#clock.now()
-    const candidates = this.#order.candidates(now)
-    return this.#options.policy.chooseVictims({ candidates, needBytes, gains: this.#ledger.gains(), now })
-  }
-
   #evict(victims: readonly string[]): void {
     const now = this.#clock.now()
     for (const key of victims) {
@@ -357,33 +330,24 @@ export class EntryTable {
   }
 
   #endAsFailed(entry: Entry, error: GatewayError, attempt: number): void {
-    this.#claims.refuse(entry.key, error)
+    this.#room.refuse(entry.key, error)
     this.#remove(entry)
     const retryAt = this.#failures.retryAt(error, attempt, this.#clock.now())
     this.#machine.transition(entry, { s: 'failed', error, retryAt }, error.code)
     this.#failures.remember({ ...entry, attempt })
     this.#waiters.reject(entry.key, error)
-    this.#claims.grant()
   }
 
   #remove(entry: Entry): void {
     this.#entries.delete(entry.key)
     this.#order.remove(entry.key)
-    this.#ledger.free(entry.key)
+    this.#room.free(entry.key)
   }
 
   #dropColdest(key: string): void {
     const [coldest] = this.#order.candidates(this.#clock.now())
-    if (coldest === undefined) throw this.#exhausted(key)
+    if (coldest === undefined) throw this.#room.exhausted(key)
     this.#evict([coldest.key])
-  }
-
-  #exhausted(key: string, demand?: Demand): GatewayError {
-    return capacityExhausted(key, demand, this.#ledger, {
-      entries: this.#entries.values(),
-      isPinned: (other) => this.#order.isPinned(other),
-      soonestMs: this.#order.soonestMs(this.#clock.now()),
-    })
   }
 }
 

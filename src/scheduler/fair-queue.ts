@@ -216,7 +216,11 @@ export class FairQueue<T extends QueueItem> {
   #drop(model: ModelFlow<T>, item: T): void {
     model.items.remove(item)
     this.#count(model, item, -1)
-    if (model.items.size > 0) return this.#reage(model)
+    if (model.items.size > 0) this.#reage(model)
+    else this.#endWaiting(model)
+  }
+
+  #endWaiting(model: ModelFlow<T>): void {
     const { tenant, key } = model
     this.#models.delete(key)
     this.#ages.remove(model.age)

@@ -190,9 +190,11 @@ export class WorkerQueues<T extends QueueItem> {
     for (let turn = next(); turn !== undefined; turn = next()) {
       const { tenant, key } = turn
       const { queue } = home
-      this.#expire(queue, key, now, expired)
       const pace = this.#view.pace(key)
-      const count = composeHandOver(queue.itemsOf(key), pace, this.#limits)
+      const late: T[] = []
+      const count = composeHandOver(inTime(queue.itemsOf(key), now, late), pace, this.#limits)
+      for (const item of late) queue.remove(item)
+      expired.push(...late)
       const items = queue.take(key, count, now)
       this.#forgetIfEmpty(key, queue)
       if (items.length === 0) continue
@@ -204,13 +206,6 @@ export class WorkerQueues<T extends QueueItem> {
       return handOver
     }
     return undefined
-  }
-
-  #expire(queue: FairQueue<T>, key: string, now: number, expired: T[]): void {
-    const late: T[] = []
-    for (const item of queue.itemsOf(key)) if (item.deadlineAt <= now) late.push(item)
-    for (const item of late) queue.remove(item)
-    expired.push(...late)
   }
 
   #rehome(): void {
@@ -239,5 +234,13 @@ export class WorkerQueues<T extends QueueItem> {
     let sum = measure(this.#homeless)
     for (const { queue } of this.#up) sum += measure(queue)
     return sum
+  }
+}
+
+/** Passes on what may still be answered, sorts out into `late` what may not, as far as it is read. */
+function* inTime<T extends QueueItem>(items: Iterable<T>, now: number, late: T[]): Iterable<T> {
+  for (const item of items) {
+    if (item.deadlineAt <= now) late.push(item)
+    else yield item
   }
 }
