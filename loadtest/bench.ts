@@ -15,7 +15,6 @@ import { renderResult } from './report/table.ts'
 import { writeResult } from './report/write-result.ts'
 
 const RESULTS = fileURLToPath(new URL('./results', import.meta.url))
-const FULL_REPS = 5
 const QUICK_REPS = 1
 const QUICK_SCALE = 0.01
 
@@ -24,7 +23,8 @@ interface Options {
   readonly isQuick: boolean
   readonly isJson: boolean
   readonly enforces: boolean
-  readonly reps: number
+  /** Undefined: as many as the bench wants. */
+  readonly reps: number | undefined
   readonly scale: number
   readonly command: string
 }
@@ -41,9 +41,12 @@ function readOptions(argv: readonly string[]): Options {
       scale: { type: 'string' },
     },
   })
-  const reps = Number(values.reps ?? (values.quick ? QUICK_REPS : FULL_REPS))
+  const wantedReps = values.reps ?? (values.quick ? String(QUICK_REPS) : undefined)
+  const reps = wantedReps === undefined ? undefined : Number(wantedReps)
   const scale = Number(values.scale ?? (values.quick ? QUICK_SCALE : 1))
-  if (!Number.isInteger(reps) || reps < 1) throw new RangeError(`--reps is ${values.reps}, expected a positive integer`)
+  if (reps !== undefined && !(Number.isInteger(reps) && reps > 0)) {
+    throw new RangeError(`--reps is ${values.reps}, expected a positive integer`)
+  }
   if (!(scale > 0 && scale <= 1)) throw new RangeError(`--scale is ${values.scale}, expected a number above 0 up to 1`)
   return {
     names: positionals,
@@ -72,7 +75,7 @@ function usage(): string {
     'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--json] [--enforce]',
     ...list,
     '  --quick    one short repetition at a hundredth of the scale: shows that it works',
-    '  --reps     repetitions of everything compared, 5 by default',
+    '  --reps     repetitions of everything compared, 5 by default (30 for B6)',
     '  --scale    share of the models, 1 by default',
     '  --json     print JSON instead of tables',
     '  --enforce  end with 2 when a gate is missed',
@@ -83,7 +86,7 @@ function usage(): string {
 async function runBench(bench: Bench, options: Options, signal: AbortSignal): Promise<BenchResult> {
   const line = new ProgressLine(process.stderr)
   const context: BenchContext = {
-    reps: options.reps,
+    reps: options.reps ?? bench.reps,
     scale: options.scale,
     isQuick: options.isQuick,
     folder: join(RESULTS, 'work', bench.name),

@@ -41,6 +41,7 @@ export const warmSmall: Bench = {
   name: 'B11',
   question: 'what does the path itself cost, warm and small?',
   minutes: 8,
+  reps: 5,
   run,
 }
 

@@ -21,6 +21,8 @@ export interface Bench {
   readonly question: string
   /** Duration of a full run on two cores, for the list. */
   readonly minutes: number
+  /** Repetitions of a full run. */
+  readonly reps: number
   run(context: BenchContext): Promise<BenchFindings>
 }
 

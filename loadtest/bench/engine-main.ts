@@ -19,10 +19,15 @@ async function plain({ file, inputs }: Extract<EngineCommand, { kind: 'plain' }>
   const startedAt = systemClock.now()
   const session = await ort.InferenceSession.create(file)
   const createdAt = systemClock.now()
-  await session.run(feeds)
+  const results = await session.run(feeds)
   const endedAt = systemClock.now()
+  const outputs = Object.entries(results).map(([name, { dims, data }]) => ({
+    name,
+    shape: dims,
+    values: Array.from(data as ArrayLike<number | bigint>, Number),
+  }))
   await session.release()
-  return { createMs: createdAt - startedAt, firstRunMs: endedAt - createdAt }
+  return { createMs: createdAt - startedAt, firstRunMs: endedAt - createdAt, outputs }
 }
 
 /** Both ways by turns, so that a slow second counts for both. */

@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { serialize } from 'node:v8'
+import type { AnswerTensor } from '../generator/infer-answer.ts'
 import type { LatencySummary } from '../generator/plan.ts'
 import type { NamedTensor } from '../models/index.ts'
 
@@ -18,6 +19,8 @@ export type EngineReply =
 export interface PlainReport {
   readonly createMs: number
   readonly firstRunMs: number
+  /** What the model says to the inputs. */
+  readonly outputs: readonly AnswerTensor[]
 }
 
 /** `run` alone, and decode, run and encode of a JSON body. */

@@ -1,0 +1,106 @@
+/** Single requests to a server under test, one at a time, for benches that look at each answer. */
+import { type Clock, pause, systemClock } from '../../src/lib/clock.ts'
+import { HttpConnection, type Reply, requestOnce } from '../generator/http-connection.ts'
+import { type AnswerTensor, readAnswer } from '../generator/infer-answer.ts'
+import { type InferBody, inferRequest, plainRequest } from '../generator/infer-request.ts'
+import type { Target } from '../generator/plan.ts'
+import { headerOf } from '../generator/response-reader.ts'
+import { MetricsSnapshot } from '../measure/metrics.ts'
+import { readTreeCpuSeconds } from '../measure/process-tree.ts'
+
+export interface ProbedAnswer {
+  readonly ms: number
+  /** Milliseconds by phase, from `Server-Timing`. */
+  readonly phases: Readonly<Record<string, number>>
+  /** `x-modelmux-cache`. */
+  readonly cache: string
+  readonly outputs: readonly AnswerTensor[]
+}
+
+const TIMEOUT_MS = 120_000
+const POLL_MS = 50
+const QUIET_WINDOW_MS = 200
+/** CPU seconds in a window that still count as quiet: two clock ticks. */
+const QUIET_CPU_SECONDS = 0.02
+const QUIET_LIMIT_MS = 60_000
+
+export class HttpProbe {
+  readonly #target: Target
+  readonly #connection: HttpConnection
+  readonly #clock: Clock
+
+  constructor(target: Target, clock: Clock = systemClock) {
+    this.#target = target
+    this.#clock = clock
+    this.#connection = new HttpConnection(target, TIMEOUT_MS, clock)
+  }
+
+  /** One inference. Rejects unless it is answered with 200. */
+  async infer(model: string, body: InferBody): Promise<ProbedAnswer> {
+    const reply = await this.#send(inferRequest(this.#target, model, body))
+    if (reply.status !== 200)
+      throw new Error(`${model}: status ${reply.status}: ${reply.body.toString('utf8', 0, 500)}`)
+    return {
+      ms: reply.ms,
+      phases: parseServerTiming(headerOf(reply.head, 'server-timing') ?? ''),
+      cache: headerOf(reply.head, 'x-modelmux-cache') ?? '',
+      outputs: readAnswer(reply.head, reply.body),
+    }
+  }
+
+  /** Resolves when the model's memory is given back. */
+  async unload(model: string): Promise<void> {
+    const reply = await this.#send(plainRequest(this.#target, 'POST', `/v2/repository/models/${model}/unload`, {}))
+    if (reply.status !== 200) throw new Error(`unload of ${model}: status ${reply.status}: ${reply.body.toString()}`)
+  }
+
+  async metrics(): Promise<MetricsSnapshot> {
+    const reply = await this.#send(plainRequest(this.#target, 'GET', '/metrics'))
+    return MetricsSnapshot.parse(reply.body.toString())
+  }
+
+  /** Resolves when the server would serve the model; it may still be scanning its folder. Rejects after `limitMs`. */
+  async awaitReady(model: string, limitMs: number, signal: AbortSignal): Promise<void> {
+    const endsAt = this.#clock.now() + limitMs
+    for (;;) {
+      const reply = await this.#send(plainRequest(this.#target, 'GET', `/v2/models/${model}/ready`))
+      if (reply.status === 200) return
+      if (this.#clock.now() > endsAt)
+        throw new Error(`${model} was not ready in ${limitMs} ms: ${reply.body.toString()}`)
+      await pause(this.#clock, POLL_MS, signal)
+    }
+  }
+
+  /**
+   * Resolves when the server's processes do nothing: what runs after an answer (probes) would be measured with what comes next.
+   * Goes on after a minute even so.
+   */
+  async awaitQuiet(pid: number, signal: AbortSignal): Promise<void> {
+    const endsAt = this.#clock.now() + QUIET_LIMIT_MS
+    let before = await readTreeCpuSeconds(pid)
+    while (this.#clock.now() < endsAt) {
+      await pause(this.#clock, QUIET_WINDOW_MS, signal)
+      const after = await readTreeCpuSeconds(pid)
+      if (after - before <= QUIET_CPU_SECONDS) return
+      before = after
+    }
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  #send(pieces: readonly Buffer[]): Promise<Reply> {
+    return requestOnce(this.#connection, pieces, this.#clock)
+  }
+}
+
+/** Durations of a `Server-Timing` header by metric name; metrics without one are left out. */
+export function parseServerTiming(value: string): Record<string, number> {
+  const entries = value.split(',').flatMap((metric) => {
+    const [name = '', ...parameters] = metric.split(';').map((part) => part.trim())
+    const duration = parameters.find((parameter) => parameter.startsWith('dur='))
+    return duration === undefined ? [] : [[name, Number(duration.slice('dur='.length))] as const]
+  })
+  return Object.fromEntries(entries)
+}
