@@ -1,7 +1,8 @@
 /** Headers of an inference's answer, as the flat list that Node writes without copying. */
-import type { InferAnswer } from '../routing/gateway.ts'
-import { PHASES } from '../domain/phases.ts'
+
 import type { PhaseTimings } from '../domain/phases.ts'
+import { PHASES } from '../domain/phases.ts'
+import type { InferAnswer } from '../routing/gateway.ts'
 
 export function answerHeaders(answer: InferAnswer, requestId: string): string[] {
   const { body, jsonBytes, served } = answer

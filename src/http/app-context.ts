@@ -16,6 +16,8 @@ export interface AppState {
   /** Aborts when the client leaves. */
   signal: AbortSignal
   bytesIn: number
+  /** Of an error's body; that of an answer is Koa's to know. */
+  bytesOut: number
   error?: GatewayError | undefined
   model?: string | undefined
   version?: string | undefined
@@ -26,6 +28,8 @@ export type AppContext = ParameterizedContext<AppState>
 export interface AppDeps {
   readonly gateway: Gateway
   readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
   readonly observer: RequestObserver
   readonly ids: RequestIds
   readonly quota: MetadataQuota

@@ -3,17 +3,15 @@
  * route can slip past it), routes, then what no route took.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import Koa from 'koa'
-import { Router } from '@koa/router'
 import type { RouterContext } from '@koa/router'
+import { Router } from '@koa/router'
+import Koa from 'koa'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { printable } from '../domain/model-ref.ts'
 import type { RequestSummary } from '../telemetry/request-summary.ts'
-import { servedHeaders } from './answer-headers.ts'
-import { methodNotAllowed } from './app-context.ts'
 import type { AppContext, AppDeps, AppState } from './app-context.ts'
-import { errorBody, errorHeaders } from './error-answer.ts'
-import { isRestSmall, refuse } from './refuse.ts'
+import { methodNotAllowed } from './app-context.ts'
+import { sendError } from './error-answer.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import { addModelRoutes } from './routes/models.ts'
 import { addRepositoryRoutes } from './routes/repository.ts'
@@ -47,7 +45,7 @@ async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: App
   const startedAt = deps.clock.now()
   const requestId = deps.ids.idFor(ctx.get('x-request-id'))
   const abort = new AbortController()
-  ctx.state = { requestId, route: 'unknown', signal: abort.signal, bytesIn: 0 }
+  ctx.state = { requestId, route: 'unknown', signal: abort.signal, bytesIn: 0, bytesOut: 0 }
   ctx.set('x-request-id', requestId)
   ctx.res.once('close', () => {
     const isGone = !ctx.res.writableFinished
@@ -55,18 +53,18 @@ async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: App
     deps.observer.requestDone(summaryOf(ctx, deps.clock.now() - startedAt, isGone))
   })
   await next()
-  if (deps.isDraining()) ctx.set('connection', 'close')
+  if (deps.isDraining() && !ctx.headerSent) ctx.set('connection', 'close')
 }
 
 function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): RequestSummary {
-  const { requestId, route, error, model, version, bytesIn } = ctx.state
+  const { requestId, route, error, model, version, bytesIn, bytesOut } = ctx.state
   return {
     requestId,
     method: ctx.method,
     route,
     status: isGone ? 499 : ctx.res.statusCode,
     bytesIn,
-    bytesOut: ctx.length ?? 0,
+    bytesOut: ctx.respond === false ? bytesOut : (ctx.length ?? 0),
     durationMs,
     ...(isGone ? { code: 'CLIENT_GONE' as const } : error !== undefined && { code: error.code }),
     ...(error !== undefined && { error }),
@@ -83,29 +81,16 @@ async function answered(ctx: AppContext, next: () => Promise<unknown>, deps: App
   }
 }
 
-function answerError(ctx: AppContext, error: GatewayError, deps: AppDeps): void {
+function answerError(ctx: AppContext, error: GatewayError, { isDraining, clock, random }: AppDeps): void {
   const { state } = ctx
   state.error = error
   state.model ??= error.facts.model
   state.version ??= error.facts.version
-  const body = errorBody(error, state.requestId)
-  const headers = [...servedHeaders(state), ...errorHeaders(error)]
-  if (!isRestSmall(ctx.req)) {
-    ctx.respond = false
-    headers.push(
-      'x-request-id',
-      state.requestId,
-      'content-type',
-      'application/json',
-      'content-length',
-      String(body.length),
-    )
-    return refuse(ctx.req, ctx.res, error.status, headers, body, deps.clock)
-  }
-  for (let i = 0; i + 1 < headers.length; i += 2) ctx.set(headers[i] ?? '', headers[i + 1] ?? '')
-  ctx.status = error.status
-  ctx.set('content-type', 'application/json')
-  ctx.body = body
+  // Nobody is there to read it, or the answer has begun.
+  if (ctx.res.destroyed || ctx.headerSent) return
+  ctx.respond = false
+  const { requestId } = state
+  state.bytesOut = sendError(ctx.req, ctx.res, error, { requestId, isDraining: isDraining(), clock, random })
 }
 
 function nothingTook(ctx: AppContext): never {

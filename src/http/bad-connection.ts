@@ -1,6 +1,7 @@
 /** Connections whose bytes never became a request: malformed, too slow, or headers over the limit. */
-import type { Duplex } from 'node:stream'
+
 import { STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
 
 const STATUS: Readonly<Record<string, number>> = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }
 const MESSAGES: Readonly<Record<number, string>> = {

@@ -1,26 +1,45 @@
 /** A GatewayError as an answer: status, headers and body, the same on every route. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { GatewayError } from '../domain/errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { errorBody, retryAfterSeconds } from '../protocol/error-body.ts'
+import { servedHeaders } from './answer-headers.ts'
+import { isRestSmall, refuse } from './refuse.ts'
 
-/** What clients of every protocol family find in an error: `error` for people, the rest for programs. */
-export function errorBody(error: GatewayError, requestId: string): Buffer {
-  const { model, version, details } = error.facts
-  return Buffer.from(
-    JSON.stringify({
-      error: error.message,
-      code: error.code,
-      request_id: requestId,
-      ...(model !== undefined && { model }),
-      ...(version !== undefined && { version }),
-      ...(details !== undefined && { details }),
-    }),
-  )
+export interface AnswerContext {
+  readonly requestId: string
+  readonly isDraining: boolean
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+}
+
+/** Sends the answer, also when the request's body is still on its way. @returns bytes of its body */
+export function sendError(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: GatewayError,
+  { requestId, isDraining, clock, random }: AnswerContext,
+): number {
+  const body = Buffer.from(JSON.stringify(errorBody(error, { requestId })))
+  const length = String(body.length)
+  const headers = ['content-type', 'application/json', 'content-length', length, 'x-request-id', requestId]
+  headers.push(...servedHeaders(error.facts), ...errorHeaders(error, random))
+  if (!isRestSmall(request)) {
+    refuse(request, response, error.status, headers, body, clock)
+    return body.length
+  }
+  if (isDraining) headers.push('connection', 'close')
+  response.writeHead(error.status, headers)
+  response.end(body)
+  return body.length
 }
 
 /** Headers an error brings along, as a flat list. */
-export function errorHeaders(error: GatewayError): string[] {
+function errorHeaders(error: GatewayError, random: () => number): string[] {
   const headers: string[] = []
-  const { retryAfterMs } = error.facts
-  if (retryAfterMs !== undefined) headers.push('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))))
+  const retryAfter = retryAfterSeconds(error, random)
+  if (retryAfter !== undefined) headers.push('retry-after', String(retryAfter))
   if (error.code === 'UNSUPPORTED_ENCODING') headers.push('accept-encoding', 'gzip, deflate, identity')
   return headers
 }

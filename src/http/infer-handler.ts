@@ -3,39 +3,33 @@
  * opaque here; workers decode them. Every request ends in one summary, also when its client left.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { LRUCache } from 'lru-cache'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
-import { parseModelRef } from '../domain/model-ref.ts'
-import type { ModelRef } from '../domain/model-ref.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Gateway, InferRequest, Served } from '../routing/gateway.ts'
+import type { Gateway, Served } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
-import { answerHeaders, servedHeaders } from './answer-headers.ts'
-import { expand, readEncoding } from './content-encoding.ts'
+import { answerHeaders } from './answer-headers.ts'
 import type { Encoding } from './content-encoding.ts'
-import { errorBody, errorHeaders } from './error-answer.ts'
-import { readIfAbsent, readJsonLength, readTimeout } from './infer-headers.ts'
-import { matchModelPath } from './model-path.ts'
-import { modelOf } from './model-source.ts'
-import { bodyTooLarge, readBody } from './read-body.ts'
+import { expand, readEncoding } from './content-encoding.ts'
+import { sendError } from './error-answer.ts'
+import type { TermsOptions } from './infer-terms.ts'
+import { InferTerms } from './infer-terms.ts'
 import type { Body, ReceiveBudget } from './read-body.ts'
-import { isRestSmall, refuse } from './refuse.ts'
-import type { RequestIds } from './request-id.ts'
-import { readHead } from './request-head.ts'
+import { bodyTooLarge, readBody } from './read-body.ts'
 import type { RequestHead } from './request-head.ts'
+import { readHead } from './request-head.ts'
+import type { RequestIds } from './request-id.ts'
 
-export interface InferLimits {
+export interface InferLimits extends TermsOptions {
   readonly maxBodyBytes: number
   /** Of the JSON part. */
   readonly maxJsonBytes: number
-  readonly maxDeadlineMs: number
-  /** Model of a request that names none; null = refused. */
-  readonly defaultModel: string | null
 }
 
 export interface InferDeps {
   readonly gateway: Pick<Gateway, 'infer'>
   readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
   readonly observer: RequestObserver
   readonly ids: RequestIds
   /** Of all bodies being received at the same time. */
@@ -44,8 +38,8 @@ export interface InferDeps {
   readonly isDraining: () => boolean
 }
 
-/** Model refs already read, by URL and headers; a bound, not a tuning knob: reading one again costs microseconds. */
-const REMEMBERED_REFS = 20_000
+/** Up to here, an answer goes out as text together with its head: one plain write is cheaper than a vector of two, and text of bytes is the bytes. */
+const ONE_WRITE_BYTES = 16 * 1024
 const INFER_PATH = '/v2/infer'
 export const INFER_ROUTES = { named: '/v2/models/{model}/infer', unnamed: INFER_PATH } as const
 
@@ -67,13 +61,12 @@ interface Exchange {
 export class InferHandler {
   readonly #limits: InferLimits
   readonly #deps: InferDeps
-  readonly #refs = new LRUCache<string, ModelRef>({ max: REMEMBERED_REFS })
-  readonly #defaultRef: ModelRef | undefined
+  readonly #terms: InferTerms
 
   constructor(limits: InferLimits, deps: InferDeps) {
     this.#limits = limits
     this.#deps = deps
-    this.#defaultRef = limits.defaultModel === null ? undefined : parseModelRef(limits.defaultModel)
+    this.#terms = new InferTerms(limits)
   }
 
   /** Is a POST to this path (without query) an inference? */
@@ -102,57 +95,31 @@ export class InferHandler {
 
   async #serve(exchange: Exchange): Promise<void> {
     const { request, response } = exchange
-    const head = this.#readHead(exchange)
-    const ref = this.#refOf(exchange.path, head.modelHeaders)
-    const jsonBytes = readJsonLength(head)
-    const timeoutMs = readTimeout(head, this.#limits.maxDeadlineMs)
-    const ifAbsent = readIfAbsent(head)
+    const head = readHead(request.rawHeaders)
+    exchange.requestId = this.#deps.ids.idFor(head.requestId)
+    const terms = this.#terms.read(exchange.path, head.inferKey, request.rawHeaders)
     const encoding = readEncoding(head.contentEncoding)
-    const limits = this.#bodyLimits(head, jsonBytes, encoding)
+    const limits = this.#bodyLimits(head, terms.jsonBytes, encoding)
     if (exchange.mustContinue) response.writeContinue()
     let body = await readBody(request, limits.received, this.#deps.budget)
     exchange.bytesIn = body.bytes
     if (encoding !== undefined) body = await expand(body, encoding, limits.expanded)
-    checkJsonLength(jsonBytes, body)
+    checkJsonLength(terms.jsonBytes, body)
     const answer = await this.#deps.gateway.infer({
+      ...terms,
       requestId: exchange.requestId,
-      ref,
       body: body.chunks,
       bodyBytes: body.bytes,
-      ifAbsent,
       signal: exchange.abort.signal,
-      ...(jsonBytes !== undefined && { jsonBytes }),
-      ...(timeoutMs !== undefined && { timeoutMs }),
-    } satisfies InferRequest)
+    })
     exchange.served = answer.served
     if (response.destroyed) return
     const headers = answerHeaders(answer, exchange.requestId)
     if (this.#deps.isDraining()) headers.push('connection', 'close')
     exchange.bytesOut = answer.body.length
     response.writeHead(200, headers)
-    response.end(answer.body)
-  }
-
-  #readHead(exchange: Exchange): RequestHead {
-    try {
-      const head = readHead(exchange.request.rawHeaders)
-      exchange.requestId = this.#deps.ids.idFor(head.requestId)
-      return head
-    } catch (error) {
-      exchange.requestId = this.#deps.ids.idFor(undefined)
-      throw error
-    }
-  }
-
-  #refOf(path: string, modelHeaders: readonly string[] | undefined): ModelRef {
-    const key = modelHeaders === undefined ? path : `${path}\n${modelHeaders.join('\n')}`
-    const known = this.#refs.get(key)
-    if (known !== undefined) return known
-    const modelPath = path === INFER_PATH ? undefined : matchModelPath(path)
-    if (modelPath === undefined && modelHeaders === undefined && this.#defaultRef !== undefined) return this.#defaultRef
-    const ref = modelOf(modelPath, modelHeaders)
-    this.#refs.set(key, ref)
-    return ref
+    if (answer.body.length <= ONE_WRITE_BYTES) response.end(answer.body.toString('latin1'), 'latin1')
+    else response.end(answer.body)
   }
 
   /** How many bytes to read, and to expand them to. @throws GatewayError BODY_TOO_LARGE when the headers tell it already */
@@ -176,21 +143,9 @@ export class InferHandler {
     const { request, response, requestId } = exchange
     // Nobody is there to read it; `#finish` has the rest.
     if (response.destroyed || response.headersSent) return
-    const body = errorBody(error, requestId)
-    exchange.bytesOut = body.length
-    const headers = [
-      'content-type',
-      'application/json',
-      'content-length',
-      String(body.length),
-      'x-request-id',
-      requestId,
-    ]
-    headers.push(...servedHeaders(error.facts), ...errorHeaders(error))
-    if (!isRestSmall(request)) return refuse(request, response, error.status, headers, body, this.#deps.clock)
-    if (this.#deps.isDraining()) headers.push('connection', 'close')
-    response.writeHead(error.status, headers)
-    response.end(body)
+    const { clock, random } = this.#deps
+    const isDraining = this.#deps.isDraining()
+    exchange.bytesOut = sendError(request, response, error, { requestId, isDraining, clock, random })
   }
 
   /** The response is over: sent, or its client is gone. */

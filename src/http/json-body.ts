@@ -1,8 +1,8 @@
 /** Small JSON bodies of orders: bounded, optional, and objects or nothing. */
 import { GatewayError } from '../domain/errors.ts'
 import type { AppContext } from './app-context.ts'
-import { readBody } from './read-body.ts'
 import type { ReceiveBudget } from './read-body.ts'
+import { readBody } from './read-body.ts'
 
 const MAX_BYTES = 64 * 1024
 

@@ -54,10 +54,14 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Rec
       reject(error)
     }
     const onData = (chunk: Buffer): void => {
-      if (bytes + chunk.length > maxBytes) return fail(bodyTooLarge(maxBytes))
-      if (!budget.take(chunk.length)) return fail(receivingTooMuch())
-      bytes += chunk.length
-      chunks.push(chunk)
+      if (bytes + chunk.length > maxBytes) {
+        fail(bodyTooLarge(maxBytes))
+      } else if (!budget.take(chunk.length)) {
+        fail(receivingTooMuch())
+      } else {
+        bytes += chunk.length
+        chunks.push(chunk)
+      }
     }
     const onEnd = (): void => {
       settle()

@@ -1,66 +1,39 @@
 /**
- * The headers that matter to an inference, found in one pass over Node's raw list: the joined form hides repeats, and
- * building it costs more than reading what is needed. Values are not interpreted here, except for what must not be repeated.
+ * The headers that the HTTP layer itself needs, found in one pass over Node's raw list: building Node's joined object costs more
+ * than reading what is wanted. What an inference asks for is read by `protocol/`; here it only gets a name to be remembered by.
  */
-import { GatewayError } from '../domain/errors.ts'
+import { INFER_HEADERS } from '../protocol/headers.ts'
 
 export interface RequestHead {
-  /** Every header that names a model, as `name, value` pairs in order of arrival; undefined = none, the usual case for URLs that name one. */
-  readonly modelHeaders: readonly string[] | undefined
   readonly requestId: string | undefined
   readonly contentLength: string | undefined
+  /** Repeats joined by a comma, as HTTP reads them. */
   readonly contentEncoding: string | undefined
-  /** `Inference-Header-Content-Length`. */
-  readonly jsonLength: string | undefined
-  /** `x-modelmux-timeout-ms`. */
-  readonly timeoutMs: string | undefined
-  /** `x-modelmux-if-absent`. */
-  readonly ifAbsent: string | undefined
+  /** Equal for requests whose inference headers are equal; '' when there are none. */
+  readonly inferKey: string
 }
 
-type Field = Exclude<keyof RequestHead, 'modelHeaders'>
+/** Lengths of the names of inference headers: what has one of them goes into the key, whether it is one or not. */
+const INFER_LENGTHS: ReadonlySet<number> = new Set(INFER_HEADERS.map((name) => name.length))
 
-const WANTED: readonly (readonly [name: string, field: Field | 'model'])[] = [
-  ['serve_multiplexed_model_id', 'model'],
-  ['serve-multiplexed-model-id', 'model'],
-  ['x-amzn-sagemaker-target-model', 'model'],
-  ['x-request-id', 'requestId'],
-  ['content-length', 'contentLength'],
-  ['content-encoding', 'contentEncoding'],
-  ['inference-header-content-length', 'jsonLength'],
-  ['x-modelmux-timeout-ms', 'timeoutMs'],
-  ['x-modelmux-if-absent', 'ifAbsent'],
-]
-/** By length of the name, so that most headers are passed over without looking at their letters. */
-const BY_LENGTH = new Map(
-  WANTED.map(([name]) => [name.length, WANTED.filter(([other]) => other.length === name.length)]),
-)
-
-/** @throws GatewayError BAD_REQUEST when a header that may come once comes again with another value */
 export function readHead(rawHeaders: readonly string[]): RequestHead {
-  const head: { -readonly [K in Field]: string | undefined } & { modelHeaders: string[] | undefined } = {
-    modelHeaders: undefined,
-    requestId: undefined,
-    contentLength: undefined,
-    contentEncoding: undefined,
-    jsonLength: undefined,
-    timeoutMs: undefined,
-    ifAbsent: undefined,
-  }
+  let requestId: string | undefined
+  let contentLength: string | undefined
+  let contentEncoding: string | undefined
+  let inferKey = ''
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
-    const known = BY_LENGTH.get(name.length)
-    if (known === undefined) continue
-    const lower = name.toLowerCase()
-    for (const [wanted, field] of known) {
-      if (lower !== wanted) continue
-      const value = rawHeaders[i + 1] ?? ''
-      if (field === 'model') (head.modelHeaders ??= []).push(lower, value)
-      else if (head[field] === undefined) head[field] = value
-      // A second id only names the request again; any other repeat could be read in two ways.
-      else if (field !== 'requestId')
-        throw new GatewayError('BAD_REQUEST', `the header ${wanted} is there more than once; send it once`)
+    const value = rawHeaders[i + 1] ?? ''
+    if (INFER_LENGTHS.has(name.length)) inferKey += `\n${name}\n${value}`
+    else if (name.length === 12 && isNamed(name, 'x-request-id')) requestId ??= value
+    else if (name.length === 14 && isNamed(name, 'content-length')) contentLength = value
+    else if (name.length === 16 && isNamed(name, 'content-encoding')) {
+      contentEncoding = contentEncoding === undefined ? value : `${contentEncoding}, ${value}`
     }
   }
-  return head
+  return { requestId, contentLength, contentEncoding, inferKey }
+}
+
+function isNamed(name: string, wanted: string): boolean {
+  return name.toLowerCase() === wanted
 }

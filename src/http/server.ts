@@ -2,18 +2,19 @@
  * The HTTP server: limits, dispatch of inference ahead of everything else, and an orderly end. One life: listen once, drain or
  * destroy once; both may be called again and then wait for the same end.
  */
-import { createServer } from 'node:http'
+
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
-import type { AppDeps } from './app-context.ts'
 import { createApp } from './app.ts'
+import type { AppDeps } from './app-context.ts'
 import { answerBadConnection } from './bad-connection.ts'
-import { InferHandler } from './infer-handler.ts'
 import type { InferLimits } from './infer-handler.ts'
+import { InferHandler } from './infer-handler.ts'
 import { ListenError } from './listen-error.ts'
 import { MetadataQuota } from './metadata-quota.ts'
 import { ReceiveBudget } from './read-body.ts'
@@ -36,6 +37,8 @@ export interface HttpServerOptions extends InferLimits {
 export interface HttpServerDeps {
   readonly gateway: Gateway
   readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
   readonly log: EventLog
   readonly observer: RequestObserver
   readonly metrics: AppDeps['metrics']
@@ -59,10 +62,11 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions, deps: HttpServerDeps) {
     this.#deps = deps
-    const { gateway, clock } = deps
+    const { gateway, clock, random } = deps
     const shared = {
       gateway,
       clock,
+      random,
       observer: this.#counting(deps.observer),
       ids: new RequestIds(deps.bootId),
       budget: new ReceiveBudget(options.maxReceivingBytes),
@@ -169,7 +173,10 @@ export class HttpServer {
     this.#inFlight++
     if (request.method === 'POST') {
       const path = pathOf(request.url ?? '')
-      if (InferHandler.takes(path)) return this.#infer.handle(request, response, path, mustContinue)
+      if (InferHandler.takes(path)) {
+        this.#infer.handle(request, response, path, mustContinue)
+        return
+      }
     }
     if (mustContinue) response.writeContinue()
     this.#app(request, response).catch((error: unknown) => {

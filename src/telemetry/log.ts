@@ -2,10 +2,11 @@
  * Named events as lines on a file descriptor. Writing never blocks the event loop and never grows without bound: lines are
  * handed to an asynchronous writer, and when its reader is stuck, whole lines are dropped and counted.
  */
-import { pino } from 'pino'
+
 import type { DestinationStream, Logger } from 'pino'
-import { EVENTS } from './events.ts'
+import { pino } from 'pino'
 import type { EventName, LogLevel } from './events.ts'
+import { EVENTS } from './events.ts'
 import { textLine } from './text-line.ts'
 
 /** Plain facts; `err` takes an Error and prints its stack and causes. Never bodies, never secrets. */
@@ -21,6 +22,12 @@ export interface LogOptions {
   readonly maxBufferedBytes: number
 }
 
+/** Lines are gathered into writes of this size: a write for each line would cost more than everything else a request does. */
+const CHUNK_BYTES = 16 * 1024
+/** How long a line may lie around; what is at least a warning goes out at once. */
+const FLUSH_MS = 100
+const URGENT: ReadonlySet<LogLevel> = new Set(['warn', 'error', 'fatal'])
+
 /** What most rooms need of a log. */
 export interface EventLog {
   event(name: EventName, fields?: EventFields, level?: LogLevel): void
@@ -31,9 +38,16 @@ export class Log implements EventLog {
   readonly #logger: Logger
   #dropped = 0
   #isClosed = false
+  #closed: Promise<void> | undefined
 
   constructor({ level, format, fd, maxBufferedBytes }: LogOptions) {
-    this.#destination = pino.destination({ fd, sync: false, maxLength: maxBufferedBytes })
+    this.#destination = pino.destination({
+      fd,
+      sync: false,
+      minLength: CHUNK_BYTES,
+      periodicFlush: FLUSH_MS,
+      maxLength: maxBufferedBytes,
+    })
     this.#destination.on('drop', () => this.#dropped++)
     // A reader that went away (`modelmux | head`) must not end the server.
     this.#destination.on('error', () => this.#dropped++)
@@ -52,7 +66,9 @@ export class Log implements EventLog {
 
   /** Logs an event at its level in the table, or at another one. */
   event(name: EventName, fields: EventFields = {}, level: LogLevel = EVENTS[name]): void {
-    if (!this.#isClosed) this.#logger[level](fields, name)
+    if (this.#isClosed) return
+    this.#logger[level](fields, name)
+    if (URGENT.has(level)) this.#destination.flush()
   }
 
   /** Would an event at this level be written? */
@@ -67,9 +83,12 @@ export class Log implements EventLog {
 
   /** Resolves when what was logged is written, or could not be. Events after the call are ignored. */
   close(): Promise<void> {
-    if (this.#isClosed) return Promise.resolve()
     this.#isClosed = true
-    return new Promise((resolve) => this.#destination.flush(() => resolve()))
+    this.#closed ??= new Promise((resolve) => {
+      this.#destination.once('close', resolve)
+      this.#destination.end()
+    })
+    return this.#closed
   }
 
   #asText(): DestinationStream {

@@ -8,8 +8,8 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { CounterCell, Family, HistogramCell } from './cells.ts'
 import { HistogramProducer } from './histogram-producer.ts'
-import { METRICS } from './metric-table.ts'
 import type { CounterName, GaugeName, HistogramName, LabelOf, LabelValues, MetricName } from './metric-table.ts'
+import { METRICS } from './metric-table.ts'
 
 /** One number now, or one for each set of label values; undefined = nothing to say yet. */
 export type Reading<L extends string> = number | undefined | Iterable<readonly [labels: LabelValues<L>, value: number]>
@@ -107,6 +107,9 @@ export class Metrics {
 
 function report<L extends string>(result: ObservableResult, reading: Reading<L>): void {
   if (reading === undefined) return
-  if (typeof reading === 'number') return result.observe(reading)
+  if (typeof reading === 'number') {
+    result.observe(reading)
+    return
+  }
   for (const [labels, value] of reading) result.observe(value, labels)
 }

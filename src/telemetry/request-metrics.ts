@@ -1,7 +1,7 @@
 /** The metrics of requests, from their summaries. Runs once a request on the main thread: cells are found once and kept. */
 import { ERRORS } from '../domain/errors.ts'
-import { PHASES } from '../domain/phases.ts'
 import type { PhaseTimings } from '../domain/phases.ts'
+import { PHASES } from '../domain/phases.ts'
 import type { CounterCell, HistogramCell } from './cells.ts'
 import type { CounterFamily, HistogramFamily, Metrics } from './metrics.ts'
 import type { RequestObserver, RequestSummary } from './request-summary.ts'

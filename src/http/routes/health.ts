@@ -1,7 +1,7 @@
 /** Is this process alive, and may traffic be sent to it? Neither depends on any model, store or registry answering. */
 import type { Router } from '@koa/router'
-import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 import { GatewayError } from '../../domain/errors.ts'
+import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 
 export function addHealthRoutes(router: Router<AppState>, deps: AppDeps): void {
   const live = (ctx: AppContext): void => {

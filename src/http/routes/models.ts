@@ -2,13 +2,11 @@
 import type { Router } from '@koa/router'
 import { GatewayError } from '../../domain/errors.ts'
 import type { ModelRef } from '../../domain/model-ref.ts'
-import { printable } from '../../domain/model-ref.ts'
-import { methodNotAllowed } from '../app-context.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
-import { matchModelPath } from '../model-path.ts'
-import type { ModelPath } from '../model-path.ts'
-import { refOfPath } from '../model-source.ts'
+import { methodNotAllowed } from '../app-context.ts'
 import { metadataBody, statisticsBody } from '../model-bodies.ts'
+import type { ModelPath } from '../model-path.ts'
+import { refOf, splitModelPath } from '../model-path.ts'
 
 export function addModelRoutes(router: Router<AppState>, deps: AppDeps): void {
   const { gateway } = deps
@@ -30,11 +28,10 @@ export function addModelRoutes(router: Router<AppState>, deps: AppDeps): void {
 }
 
 async function answerAboutModel(ctx: AppContext, { gateway, quota }: AppDeps): Promise<void> {
-  const path = matchModelPath(ctx.path)
-  if (path === undefined) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
+  const path = splitModelPath(ctx.path)
   ctx.state.route = routeOf(path)
   if (path.action === 'infer') throw methodNotAllowed(ctx, ['POST'])
-  const ref = refOfPath(path)
+  const ref = refOf(path)
   ctx.state.model = ref.name
   ctx.state.version = ref.version
   switch (path.action) {
@@ -65,7 +62,7 @@ async function readiness(
   throw new GatewayError('MODEL_LOAD_FAILED', reason, { model: name, version, details: { ready: false } })
 }
 
-function routeOf({ version, action }: ModelPath): string {
-  const model = version === undefined ? '/v2/models/{model}' : '/v2/models/{model}/versions/{version}'
+function routeOf({ isVersioned, action }: ModelPath): string {
+  const model = isVersioned ? '/v2/models/{model}/versions/{version}' : '/v2/models/{model}'
   return action === 'metadata' ? model : `${model}/${action}`
 }

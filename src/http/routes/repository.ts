@@ -4,10 +4,10 @@
  */
 import type { Router } from '@koa/router'
 import { GatewayError } from '../../domain/errors.ts'
-import { parseModelRef, printable } from '../../domain/model-ref.ts'
+import { printable } from '../../domain/model-ref.ts'
+import { readPathRef } from '../../protocol/headers.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 import { readJsonObject } from '../json-body.ts'
-import { decodeOnce } from '../model-path.ts'
 
 const PREFIX = '/v2/repository/models/'
 const ORDERS = ['load', 'unload'] as const
@@ -33,7 +33,7 @@ async function follow(ctx: AppContext, { gateway, budget }: AppDeps): Promise<vo
   if (found === undefined) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
   const { order, name } = found
   ctx.state.route = `${PREFIX}{model}/${order}`
-  const ref = parseModelRef(decodeOnce(name))
+  const ref = readPathRef(name)
   ctx.state.model = ref.name
   refuseOverrides(await readJsonObject(ctx, budget))
   const { signal } = ctx.state
