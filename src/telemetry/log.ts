@@ -23,7 +23,7 @@ export interface LogOptions {
 }
 
 /** Lines are gathered into writes of this size: a write for each line would cost more than everything else a request does. */
-const CHUNK_BYTES = 16 * 1024
+const CHUNK_BYTES = 8 * 1024
 /** How long a line may lie around; what is at least a warning goes out at once. */
 const FLUSH_MS = 100
 const URGENT: ReadonlySet<LogLevel> = new Set(['warn', 'error', 'fatal'])
