@@ -39,7 +39,7 @@ export class ArtifactIndex {
     return this.#rows.get(artifact)?.manifest
   }
 
-  names(): IterableIterator<string> {
+  names(): MapIterator<string> {
     return this.#rows.keys()
   }
 

@@ -87,5 +87,5 @@ function shuffled(count: number, random: Random): number[] {
     order[i] = order[j] ?? 0
     order[j] = swapped
   }
-  return order.every((value, i) => value === i) ? order.reverse() : order
+  return order.every((value, i) => value === i) ? order.toReversed() : order
 }

@@ -17,10 +17,10 @@ export interface CollectorOptions {
   readonly everyMs: number
   readonly index: ArtifactIndex
   /** A compile under way may be about to refer to blobs that nothing refers to yet. */
-  isCompiling(): boolean
+  readonly isCompiling: () => boolean
   /** Takes an artifact off the disk and out of the index. */
-  remove(artifact: string): Promise<void>
-  onEvent(name: string, fields: Readonly<Record<string, string | number>>): void
+  readonly remove: (artifact: string) => Promise<void>
+  readonly onEvent: (name: string, fields: Readonly<Record<string, string | number>>) => void
 }
 
 export class Collector {

@@ -220,7 +220,7 @@ function throwIfOutOfMemory(error: unknown): void {
 
 /** Refusals of this room carry details; what the engine refuses is judged by whether the original opens. */
 function isRefusal(error: unknown): error is GatewayError {
-  return asGatewayError(error).facts.details?.['strike'] !== undefined
+  return asGatewayError(error).facts.details?.strike !== undefined
 }
 
 /** The first line of the engine's words, without the place in its source. */

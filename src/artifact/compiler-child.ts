@@ -1,6 +1,6 @@
 /** One compiler process as its parent sees it: calls with a deadline, and what to think of a death. */
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
-import type { Child } from '../child/spawn.ts'
+import type { Child, ExitInfo } from '../child/spawn.ts'
 import { spawnChild } from '../child/spawn.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import { GatewayError } from '../domain/errors.ts'
@@ -10,6 +10,8 @@ import { refusal } from './refusal.ts'
 
 export interface CompilerChildOptions {
   readonly clock: Clock
+  /** Absolute path of the cache folder. */
+  readonly cache: string
   /** Cap on private writable memory; over it, allocations fail. */
   readonly dataLimitBytes: number
   readonly isBackground: boolean
@@ -36,19 +38,21 @@ export class CompilerChild {
     this.#clock = options.clock
     this.#child = spawnChild({
       entry: new URL('./compiler-main.ts', import.meta.url),
+      args: [options.cache],
       dataLimitBytes: options.dataLimitBytes,
       isBackground: options.isBackground,
       onLine: (_stream, line) => options.onLine(line),
     })
     this.#calls = new ChildCalls(this.#child.channel)
-    this.exited = this.#child.exited.then(() => {
+    this.exited = this.#child.exited.then((exit) => {
       this.#isGone = true
       options.onExit()
+      return exit
     })
   }
 
   /** Resolves when the process is gone. */
-  readonly exited: Promise<void>
+  readonly exited: Promise<ExitInfo>
 
   get pid(): number {
     return this.#child.pid
@@ -107,7 +111,7 @@ export class CompilerChild {
     const cap = formatByteSize(this.dataLimitBytes)
     return refusal(
       `the compiler process died of ${how} under this model (memory cap ${cap}); the model crashes the engine or needs more memory`,
-      { strike: 'crash', signal: String(how) },
+      { strike: 'crash', signal: how },
       cause,
     )
   }

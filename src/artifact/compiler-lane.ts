@@ -9,6 +9,8 @@ import { TenantQueue } from './tenant-queue.ts'
 
 export interface LaneOptions {
   readonly clock: Clock
+  /** Absolute path of the cache folder. */
+  readonly cache: string
   /** Jobs at a time, hence children. */
   readonly slots: number
   /** Keeps one child ready even when idle; a start costs 60-100 ms. */
@@ -23,8 +25,8 @@ export interface LaneOptions {
   readonly maxIdleBytes: number
   /** A child serves one tenant only. */
   readonly isolatesTenants: boolean
-  onLine(pid: number, line: string): void
-  onEvent(name: string, fields: Readonly<Record<string, string | number>>): void
+  readonly onLine: (pid: number, line: string) => void
+  readonly onEvent: (name: string, fields: Readonly<Record<string, string | number>>) => void
 }
 
 export interface LaneJob<T> {
@@ -142,9 +144,10 @@ export class CompilerLane {
   }
 
   #start(dataLimitBytes: number): CompilerChild {
-    const { clock, isBackground, onEvent, onLine } = this.#options
+    const { cache, clock, isBackground, onEvent, onLine } = this.#options
     const child: CompilerChild = new CompilerChild({
       clock,
+      cache,
       dataLimitBytes,
       isBackground,
       onLine: (line) => onLine(child.pid, line),

@@ -1,4 +1,4 @@
-/** Entry point of a compiler child: one job at a time, as the parent sends them; ends when the channel closes. */
+/** Entry point of a compiler child, whose argument is the cache folder: one job at a time, as the parent sends them; ends when the channel closes. */
 import { serveCalls } from '../child/calls.ts'
 import { parentChannel } from '../child/spawn.ts'
 import { ortVersion } from '../engine/ort.ts'
@@ -6,6 +6,7 @@ import { compile } from './compile-job.ts'
 import type { CompileCall, ExamineCall, HelloReply, ProbeCall, VerifyCall } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
 import { examine } from './examine-job.ts'
+import { prime } from './prime.ts'
 import { probe } from './probe-job.ts'
 import { verify } from './verify-job.ts'
 
@@ -29,9 +30,15 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
   }
 }
 
+/** Jobs wait for it; its own failure is not theirs. */
+const primed = prime(process.argv[2] ?? '').catch(() => {})
+
 serveCalls(
   parentChannel(),
-  async (kind, payload) => [Buffer.from(JSON.stringify(await handle(kind, payload)))],
+  async (kind, payload) => {
+    await primed
+    return [Buffer.from(JSON.stringify(await handle(kind, payload)))]
+  },
   // Nothing is left that keeps the process alive once the channel is gone.
   () => {},
 )

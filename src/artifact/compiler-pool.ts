@@ -46,8 +46,10 @@ export interface CompilerTurn {
 
 export interface PoolHooks {
   readonly clock: Clock
-  onLine(pid: number, line: string): void
-  onEvent(name: string, fields: Readonly<Record<string, string | number>>): void
+  /** Absolute path of the cache folder. */
+  readonly cache: string
+  readonly onLine: (pid: number, line: string) => void
+  readonly onEvent: (name: string, fields: Readonly<Record<string, string | number>>) => void
 }
 
 export class CompilerPool {

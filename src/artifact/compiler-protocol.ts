@@ -68,7 +68,8 @@ export interface CompileReply {
 }
 
 export interface ProbeCall {
-  /** Absolute path of the file to open, and of the cache folder, its root. */
+  readonly graphBytes: number
+  /** Absolute path of the cache folder, and the file to open in it. */
   readonly cache: string
   readonly file: string
   readonly form: 'mapped' | 'plain'

@@ -43,11 +43,14 @@ function isManifest(value: unknown): value is Manifest {
     !manifest.file.startsWith('/') &&
     !manifest.file.split('/').includes('..') &&
     isDigest(manifest.graph?.digest ?? '') &&
-    Array.isArray(manifest.blobs) &&
-    manifest.blobs.every((blob) => isDigest(blob.digest) && Number.isSafeInteger(blob.bytes)) &&
+    hasBlobs(manifest) &&
     Array.isArray(manifest.signature?.inputs) &&
     Array.isArray(manifest.signature.outputs)
   )
+}
+
+function hasBlobs({ blobs }: Partial<Manifest>): boolean {
+  return blobs?.every(({ digest, bytes }) => isDigest(digest) && Number.isSafeInteger(bytes)) ?? false
 }
 
 /** Undefined when there is none that can be used. */

@@ -1,7 +1,7 @@
 /** What onnx.proto and ONNX Runtime lay down: field numbers, element sizes, operator domains, the newest versions that can be run. */
 
 export const MODEL = { irVersion: 1, graph: 7, opsetImport: 8, functions: 25 } as const
-export const GRAPH = { node: 1, initializer: 5, input: 11, output: 12, sparseInitializer: 15 } as const
+export const GRAPH = { node: 1, name: 2, initializer: 5, input: 11, output: 12, sparseInitializer: 15 } as const
 export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const
 export const ATTRIBUTE = {
   name: 1,

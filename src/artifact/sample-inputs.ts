@@ -36,7 +36,7 @@ export function sampleInputs(signature: Signature, style: SampleStyle, random: R
       name: input.name,
       datatype: input.datatype,
       shape,
-      data: sampleData(input.datatype, count, style, random),
+      data: FILL[input.datatype](count, random, style.intLimit),
     })
   }
   return tensors
@@ -53,38 +53,20 @@ const WORDS = ['a', 'b', '1', 'word']
 /** Half precision bits of a few numbers between -1 and 1. */
 const HALVES = [0x0000, 0x3800, 0xb800, 0x3c00, 0xbc00, 0x3400, 0xb400, 0x2e66]
 
-export function sampleData(
-  datatype: Datatype,
-  count: number,
-  { intLimit }: Pick<SampleStyle, 'intLimit'>,
-  random: Random,
-): TensorData {
-  switch (datatype) {
-    case 'FP32':
-      return Float32Array.from({ length: count }, () => random.bell())
-    case 'FP64':
-      return Float64Array.from({ length: count }, () => random.bell())
-    case 'FP16':
-      return Uint16Array.from({ length: count }, () => HALVES[random.below(HALVES.length)] ?? 0)
-    case 'BYTES':
-      return Array.from({ length: count }, () => WORDS[random.below(WORDS.length)] ?? '')
-    case 'BOOL':
-      return Uint8Array.from({ length: count }, () => random.below(2))
-    case 'INT64':
-      return BigInt64Array.from({ length: count }, () => BigInt(random.below(intLimit)))
-    case 'UINT64':
-      return BigUint64Array.from({ length: count }, () => BigInt(random.below(intLimit)))
-    case 'INT32':
-      return Int32Array.from({ length: count }, () => random.below(intLimit))
-    case 'UINT32':
-      return Uint32Array.from({ length: count }, () => random.below(intLimit))
-    case 'INT16':
-      return Int16Array.from({ length: count }, () => random.below(intLimit))
-    case 'UINT16':
-      return Uint16Array.from({ length: count }, () => random.below(intLimit))
-    case 'INT8':
-      return Int8Array.from({ length: count }, () => random.below(intLimit))
-    case 'UINT8':
-      return Uint8Array.from({ length: count }, () => random.below(intLimit))
-  }
+type Fill = (length: number, random: Random, intLimit: number) => TensorData
+
+const FILL: Readonly<Record<Datatype, Fill>> = {
+  FP32: (length, random) => Float32Array.from({ length }, () => random.bell()),
+  FP64: (length, random) => Float64Array.from({ length }, () => random.bell()),
+  FP16: (length, random) => Uint16Array.from({ length }, () => HALVES[random.below(HALVES.length)] ?? 0),
+  BYTES: (length, random) => Array.from({ length }, () => WORDS[random.below(WORDS.length)] ?? ''),
+  BOOL: (length, random) => Uint8Array.from({ length }, () => random.below(2)),
+  INT64: (length, random, limit) => BigInt64Array.from({ length }, () => BigInt(random.below(limit))),
+  UINT64: (length, random, limit) => BigUint64Array.from({ length }, () => BigInt(random.below(limit))),
+  INT32: (length, random, limit) => Int32Array.from({ length }, () => random.below(limit)),
+  UINT32: (length, random, limit) => Uint32Array.from({ length }, () => random.below(limit)),
+  INT16: (length, random, limit) => Int16Array.from({ length }, () => random.below(limit)),
+  UINT16: (length, random, limit) => Uint16Array.from({ length }, () => random.below(limit)),
+  INT8: (length, random, limit) => Int8Array.from({ length }, () => random.below(limit)),
+  UINT8: (length, random, limit) => Uint8Array.from({ length }, () => random.below(limit)),
 }

@@ -20,7 +20,7 @@ export interface ScrubberOptions {
 
 export class Scrubber {
   readonly #options: ScrubberOptions
-  #pass: Iterator<string> | undefined
+  #pass: MapIterator<string> | undefined
   #timer: Timer | undefined
   #isStopped = false
 
@@ -48,22 +48,21 @@ export class Scrubber {
   }
 
   async #round(): Promise<void> {
-    const { bytesPerSecond, index, isIdle, verify } = this.#options
-    let left = (bytesPerSecond * ROUND_MS) / 1000
-    for (let count = 0; count < MAX_ARTIFACTS && left > 0 && !this.#isStopped && isIdle(); count++) {
-      const manifest = index.get(this.#take() ?? '')
+    const options = this.#options
+    let left = (options.bytesPerSecond * ROUND_MS) / 1000
+    for (let count = 0; count < MAX_ARTIFACTS && left > 0 && !this.#isStopped && options.isIdle(); count++) {
+      const manifest = options.index.get(this.#take() ?? '')
       if (manifest === undefined) return
       left -= manifest.blobs.reduce((sum, blob) => sum + blob.bytes, manifest.graph.bytes)
-      await verify(manifest.artifact)
+      await options.verify(manifest.artifact)
     }
   }
 
   /** Names in the index's order; a map's iterator takes additions and removals under way. */
   #take(): string | undefined {
     this.#pass ??= this.#options.index.names()
-    const { done, value } = this.#pass.next()
-    if (done !== true) return value
-    this.#pass = undefined
-    return undefined
+    const next = this.#pass.next()
+    if (next.done === true) this.#pass = undefined
+    return next.done === true ? undefined : next.value
   }
 }

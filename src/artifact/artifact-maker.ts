@@ -1,0 +1,245 @@
+/**
+ * Makes artifacts of sources and probes them, through the compiler children. Owns what is under way: one compile per source, one per
+ * artifact whatever its sources are called, one probe per artifact.
+ */
+import type { Fingerprint, Manifest } from '../domain/artifact.ts'
+import { GatewayError } from '../domain/errors.ts'
+import type { Signature } from '../domain/tensor-types.ts'
+import type { Clock } from '../lib/clock.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import type { ArtifactIndex } from './artifact-index.ts'
+import type { CompilerPool, CompilerTurn } from './compiler-pool.ts'
+import type {
+  CompileCall,
+  CompileReply,
+  ExamineCall,
+  ExamineReply,
+  ProbeCall,
+  ProbeReply,
+} from './compiler-protocol.ts'
+import { COMPILER_CALLS } from './compiler-protocol.ts'
+import { artifactName, writeManifest } from './manifest.ts'
+import type { ArtifactOptions } from './options.ts'
+import type { ArtifactSource } from './source.ts'
+import type { SourceMemory } from './source-memory.ts'
+
+/** When to ask again for a model whose files were changing. */
+const CHANGED_RETRY_MS = 1_000
+
+export interface Compiled {
+  readonly manifest: Manifest
+  /** Milliseconds by phase, `queue` for the wait for a compiler; empty when there was nothing to do. */
+  readonly timings: Readonly<Record<string, number>>
+}
+
+/** What of the fingerprint is the same for every source. */
+export type Platform = Omit<Fingerprint, 'source'>
+
+export interface MakerParts {
+  /** Absolute path of the cache folder. */
+  readonly dir: string
+  readonly options: ArtifactOptions
+  readonly platform: Platform
+  readonly clock: Clock
+  readonly index: ArtifactIndex
+  readonly sources: SourceMemory
+  readonly pool: CompilerPool
+  /** Writes the manifest of files that are in place: from here on the artifact exists. */
+  publish(manifest: Manifest): Promise<Manifest>
+  /** Takes files without a manifest away again. */
+  discard(artifact: string): Promise<void>
+  onEvent(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
+}
+
+export class ArtifactMaker {
+  readonly #parts: MakerParts
+  readonly #flights = new SingleFlight<string, Compiled>()
+  /** Sources of other ids with the same bytes meet here. */
+  readonly #artifactFlights = new SingleFlight<string, Compiled>()
+  readonly #probes = new SingleFlight<string, Manifest>()
+
+  constructor(parts: MakerParts) {
+    this.#parts = parts
+  }
+
+  /** Compiles under way may refer to blobs that no manifest names yet. */
+  get isCompiling(): boolean {
+    return this.#flights.size > 0
+  }
+
+  /** Name of the artifact that source bytes of this digest have here. */
+  nameOf(source: string): string {
+    return artifactName({ source, ...this.#parts.platform })
+  }
+
+  /** Compiles the source, or finds that its bytes were compiled under another id. One flight per source. */
+  compile(source: ArtifactSource): Promise<Compiled> {
+    return this.#flights.run(source.sourceId, async () => {
+      try {
+        return await this.#compile(source)
+      } catch (error) {
+        // What is refused while it changes may be half of something good.
+        if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
+        throw error
+      }
+    })
+  }
+
+  probe(artifact: string, source: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>): Promise<Manifest> {
+    return this.#probes.run(artifact, () => this.#probe(artifact, source))
+  }
+
+  async inspect(source: Pick<ArtifactSource, 'tenant' | 'dir' | 'modelFile'>): Promise<Signature> {
+    const call = { ...this.#examineCall(source), signatureOnly: true }
+    const { signature } = await this.#parts.pool.compile(source.tenant, 0, (turn) =>
+      turn.call<ExamineReply>(COMPILER_CALLS.examine, call),
+    )
+    if (signature === undefined)
+      throw new GatewayError('UNSUPPORTED', `the signature of '${source.modelFile}' is known only after its first load`)
+    return signature
+  }
+
+  async #compile(source: ArtifactSource): Promise<Compiled> {
+    const { pool, clock, sources, index } = this.#parts
+    const queued = clock.now()
+    return await pool.compile(source.tenant, source.bytes, async (turn) => {
+      const started = clock.now()
+      const digest = source.digest ?? sources.digestOf(source.sourceId)
+      const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, {
+        ...this.#examineCall(source),
+        ...(digest === undefined ? {} : { digest }),
+      })
+      const artifact = this.nameOf(examined.digest)
+      const known = index.get(artifact)
+      const { manifest, timings } =
+        known === undefined
+          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, turn))
+          : { manifest: known, timings: {} }
+      if (known !== undefined) await this.#throwIfChanged(source)
+      sources.remember(source.sourceId, examined.digest)
+      const all = { queue: started - queued, ...examined.timings, ...timings, total: clock.now() - queued }
+      this.#parts.onEvent('artifact.compiled', {
+        key: source.key,
+        artifact,
+        form: manifest.form,
+        check: manifest.check,
+        plainReason: manifest.plainReason ?? '',
+        bytes: examined.bytes,
+        ...inMs(all),
+      })
+      return { manifest, timings: all }
+    })
+  }
+
+  async #make(artifact: string, source: ArtifactSource, examined: ExamineReply, turn: CompilerTurn): Promise<Compiled> {
+    const { clock, options, platform } = this.#parts
+    const { dir, modelFile, intraOpThreads, warmUp } = source
+    const { minBlobBytes, inlineLimitBytes } = options
+    const { files, bytes, signature } = examined
+    const call: CompileCall = {
+      cache: this.#parts.dir,
+      artifact,
+      dir,
+      modelFile,
+      files,
+      bytes,
+      limits: this.#limits(),
+      minBlobBytes,
+      inlineLimitBytes,
+      intraOpThreads,
+      warmUp,
+      ...(signature === undefined ? {} : { signature }),
+    }
+    const reply = await turn.call<CompileReply>(COMPILER_CALLS.compile, call)
+    const replied = clock.now()
+    try {
+      // Files that change while they are digested and read would leave one's digest over another's content.
+      await this.#throwIfChanged(source)
+    } catch (error) {
+      await this.#parts.discard(artifact)
+      throw error
+    }
+    const { timings, ...made } = reply
+    const fingerprint: Fingerprint = { source: examined.digest, ...platform }
+    const manifest = await this.#parts.publish({
+      format: 1,
+      artifact,
+      fingerprint,
+      ...made,
+      timings: rounded({ ...examined.timings, ...timings }),
+    })
+    return { manifest, timings: { ...timings, manifest: clock.now() - replied } }
+  }
+
+  async #probe(
+    artifact: string,
+    { tenant, warmUp, intraOpThreads }: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>,
+  ): Promise<Manifest> {
+    const { dir, index, options, pool, clock } = this.#parts
+    const before = index.get(artifact)
+    if (before === undefined) throw gone()
+    const release = index.hold(artifact, () => clock.now())
+    try {
+      const call: ProbeCall = {
+        cache: this.#parts.dir,
+        file: before.file,
+        graphBytes: before.graph.bytes,
+        form: before.form,
+        signature: before.signature,
+        limits: this.#limits(),
+        intraOpThreads,
+        warmUp,
+        budgetMs: options.probeBudgetMs,
+      }
+      const bytes = index.ownBytesOf(artifact) + before.blobs.reduce((sum, blob) => sum + blob.bytes, 0)
+      const probe = await pool.inBackground(tenant, bytes, (turn) => turn.call<ProbeReply>(COMPILER_CALLS.probe, call))
+      const current = index.get(artifact)
+      // Removed meanwhile: a manifest written now would name files that are gone.
+      if (current === undefined) throw gone()
+      const manifest: Manifest = { ...current, probe }
+      await writeManifest(dir, manifest)
+      this.#parts.onEvent('artifact.probed', {
+        artifact,
+        isBatchSafe: probe.isBatchSafe,
+        batchReason: probe.batchReason,
+        runMs: probe.runMs,
+        privateBytes: probe.privateBytes,
+      })
+      return index.put(manifest, index.ownBytesOf(artifact))
+    } finally {
+      release()
+    }
+  }
+
+  #examineCall({ dir, modelFile }: Pick<ArtifactSource, 'dir' | 'modelFile'>): ExamineCall {
+    const { allowHardLinks, allowOrt } = this.#parts.options
+    return { dir, modelFile, limits: this.#limits(), allowHardLinks, allowOrt }
+  }
+
+  #limits(): ExamineCall['limits'] {
+    const { maxNodes, extraDomains } = this.#parts.options
+    return { maxNodes, extraDomains }
+  }
+
+  async #throwIfChanged(source: ArtifactSource): Promise<void> {
+    if (await source.isUnchanged()) return
+    throw new GatewayError('MODEL_LOADING', 'the model file changed while it was compiled; it is tried again', {
+      retryAfterMs: CHANGED_RETRY_MS,
+    })
+  }
+}
+
+function gone(): GatewayError {
+  return new GatewayError('MODEL_LOADING', 'the compiled form of the model is gone; it is made again when asked for', {
+    retryAfterMs: CHANGED_RETRY_MS,
+  })
+}
+
+function rounded(timings: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(timings).map(([phase, ms]) => [phase, Math.round(ms * 1000) / 1000]))
+}
+
+/** Phases as fields of an event: `open` becomes `openMs`. */
+function inMs(timings: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(timings).map(([phase, ms]) => [`${phase}Ms`, ms]))
+}
