@@ -22,13 +22,15 @@ export function parseByteSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
 
+/** Two significant digits below 10, whole above: `512 B`, `1.5 KiB`, `97 MiB`. */
 export function formatByteSize(bytes: number): string {
-  if (Math.abs(bytes) < 1024) return `${Math.round(bytes)} B`
+  if (Math.abs(Math.round(bytes)) < 1024) return `${Math.round(bytes)} B`
   let value = bytes
   let unit = 'B'
   for (unit of ['KiB', 'MiB', 'GiB', 'TiB']) {
     value /= 1024
-    if (Math.abs(value) < 1024) break
+    // As it will be written: 1023.7 KiB would read 1024 KiB.
+    if (Math.abs(Math.round(value)) < 1024) break
   }
-  return `${value.toFixed(Math.abs(value) < 10 ? 1 : 0)} ${unit}`
+  return `${value.toFixed(Math.abs(value) < 9.95 ? 1 : 0)} ${unit}`
 }

@@ -66,8 +66,8 @@ function distance(a: string, b: string, max: number, rows: Rows): number {
     const from = Math.max(1, row - max)
     const to = Math.min(b.length, row + max)
     const letter = a.charCodeAt(row - 1)
-    current[from - 1] = from === 1 ? Math.min(row, far) : far
-    let best = far
+    let best = from === 1 ? Math.min(row, far) : far
+    current[from - 1] = best
     for (let column = from; column <= to; column++) {
       const isSame = letter === b.charCodeAt(column - 1)
       const replaced = (last[column - 1] ?? far) + (isSame ? 0 : 1)

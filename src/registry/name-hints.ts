@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../lib/clock.ts'
 import { nearNames } from '../lib/near-names.ts'
+import { TokenBucket } from '../lib/token-bucket.ts'
 
 const REMEMBERED = 1000
 const PER_SECOND = 20
@@ -10,25 +11,19 @@ export class NameHints {
   readonly #names: () => Iterable<string>
   readonly #clock: Clock
   readonly #known = new LRUCache<string, readonly string[]>({ max: REMEMBERED })
-  #second = -1
-  #used = 0
+  readonly #budget: TokenBucket
 
   constructor(names: () => Iterable<string>, clock: Clock) {
     this.#names = names
     this.#clock = clock
+    this.#budget = new TokenBucket({ perSecond: PER_SECOND, burst: PER_SECOND }, clock.now())
   }
 
   /** Up to three; none when too many were asked for lately. */
   near(name: string): readonly string[] {
     const known = this.#known.get(name)
     if (known !== undefined) return known
-    const second = Math.floor(this.#clock.now() / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#used = 0
-    }
-    if (this.#used >= PER_SECOND) return []
-    this.#used++
+    if (!this.#budget.take(this.#clock.now())) return []
     const near = nearNames(name, this.#names())
     this.#known.set(name, near)
     return near

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { editDistance, nearNames } from '../../../src/lib/near-names.ts'
+
+describe('editDistance', () => {
+  it('counts insertions, deletions, replacements and swaps of neighbours', () => {
+    const pairs: Array<[string, string, number]> = [
+      ['churn', 'churn', 0],
+      ['churn', 'chrun', 1],
+      ['churn', 'chur', 1],
+      ['churn', 'churns', 1],
+      ['churn', 'chirn', 1],
+      ['churn', 'hcurm', 2],
+      ['churn', 'fraud', 3],
+      ['', 'ab', 2],
+      ['', '', 0],
+    ]
+    for (const [a, b, edits] of pairs) assert.equal(editDistance(a, b, 2), edits, `${a} ${b}`)
+  })
+
+  it('agrees with the whole table of distances up to its bound', () => {
+    const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 8 })
+    fc.assert(
+      fc.property(word, word, fc.integer({ min: 0, max: 4 }), (a, b, max) => {
+        assert.equal(editDistance(a, b, max), Math.min(wholeTable(a, b), max + 1))
+      }),
+    )
+  })
+})
+
+describe('nearNames', () => {
+  const names = ['acme/churn', 'acme/fraud', 'beta/churn', 'gamma/churn-v2', 'gamma/churn-v3', 'x']
+
+  it('finds a name behind a typing error, the nearest first', () => {
+    assert.deepEqual(nearNames('acme/chrun', names), ['acme/churn'])
+    assert.deepEqual(nearNames('gamma/churn-v4', names), ['gamma/churn-v2', 'gamma/churn-v3'])
+  })
+
+  it('finds names that go on where the asked one ends', () => {
+    assert.deepEqual(nearNames('gamma/churn', names), ['gamma/churn-v2', 'gamma/churn-v3'])
+  })
+
+  it('is silent rather than silly', () => {
+    assert.deepEqual(nearNames('zeta/translate', names), [])
+    assert.deepEqual(nearNames('y', names), [])
+    assert.deepEqual(nearNames('anything', []), [])
+  })
+
+  it('gives no more than asked for', () => {
+    const many = Array.from({ length: 100 }, (_, index) => `model-${index}`)
+    assert.equal(nearNames('model-x', many).length, 3)
+    assert.equal(nearNames('model-x', many, 1).length, 1)
+  })
+})
+
+/** Optimal string alignment, the textbook way. */
+function wholeTable(a: string, b: string): number {
+  const table = Array.from({ length: a.length + 1 }, (_, row) =>
+    Array.from({ length: b.length + 1 }, (_, column) => (row === 0 ? column : column === 0 ? row : 0)),
+  )
+  const at = (row: number, column: number) => table[row]?.[column] ?? 0
+  for (let row = 1; row <= a.length; row++) {
+    for (let column = 1; column <= b.length; column++) {
+      const cost = a[row - 1] === b[column - 1] ? 0 : 1
+      let best = Math.min(at(row - 1, column) + 1, at(row, column - 1) + 1, at(row - 1, column - 1) + cost)
+      if (row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1]) {
+        best = Math.min(best, at(row - 2, column - 2) + 1)
+      }
+      const line = table[row]
+      if (line !== undefined) line[column] = best
+    }
+  }
+  return at(a.length, b.length)
+}
