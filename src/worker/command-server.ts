@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { countMappings, parseStatus } from '../child/memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import { firstRun } from '../engine/first-run.ts'
 import type { Clock } from '../lib/clock.ts'
 import { COMMAND } from './commands.ts'
 import type { ReceivedRequest } from './hand-over-wire.ts'
@@ -42,6 +43,7 @@ export class CommandServer {
     if (this.#isEnded) return []
     switch (kind) {
       case COMMAND.hello:
+        await firstRun()
         return []
       case COMMAND.open:
         return [Buffer.from(JSON.stringify(await this.#open(parse(payload) as OpenSpec)))]
@@ -82,8 +84,9 @@ export class CommandServer {
     const grownBytes = Math.max(0, privateBytes() - bytesBefore)
     const mappings = spec.mappings ?? Math.max(0, (await countMappings('self')) - mappingsBefore)
     this.#placements.set(placementId, placement)
+    const opened = this.#clock.now()
     const warmUpErrors = await warmUp(placement, spec.warmUp)
-    return { openMs, privateBytes: grownBytes, mappings, warmUpMs: this.#clock.now() - start - openMs, warmUpErrors }
+    return { openMs, privateBytes: grownBytes, mappings, warmUpMs: this.#clock.now() - opened, warmUpErrors }
   }
 
   #rememberFailure(placementId: number, error: GatewayError): void {
