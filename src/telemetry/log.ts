@@ -23,7 +23,8 @@ export interface LogOptions {
 }
 
 /** Lines are gathered into writes of this size: a write for each line would cost more than everything else a request does. */
-const CHUNK_BYTES = 8 * 1024
+const CHUNK_BYTES = 32 * 1024
+const LARGEST_WRITE_BYTES = 64 * 1024
 /** How long a line may lie around; what is at least a warning goes out at once. */
 const FLUSH_MS = 100
 const URGENT: ReadonlySet<LogLevel> = new Set(['warn', 'error', 'fatal'])
@@ -45,6 +46,7 @@ export class Log implements EventLog {
       fd,
       sync: false,
       minLength: CHUNK_BYTES,
+      maxWrite: LARGEST_WRITE_BYTES,
       periodicFlush: FLUSH_MS,
       maxLength: maxBufferedBytes,
     })

@@ -60,7 +60,10 @@ export class Metrics {
   }
 
   /** Reads a gauge, or a counter kept elsewhere, at each scrape. Once for each name. */
-  observe<N extends GaugeName | CounterName>(name: N, read: () => Reading<LabelOf<N>>): void {
+  observe<N extends GaugeName | CounterName>(
+    name: N,
+    read: () => Reading<LabelOf<N>> | Promise<Reading<LabelOf<N>>>,
+  ): void {
     if (this.#families.has(name)) throw new Error(`the metric ${name} is counted here already`)
     this.#observe(name, read)
   }
@@ -92,7 +95,7 @@ export class Metrics {
     return family
   }
 
-  #observe<L extends string>(name: MetricName, read: () => Reading<L>): void {
+  #observe<L extends string>(name: MetricName, read: () => Reading<L> | Promise<Reading<L>>): void {
     if (this.#observed.has(name)) throw new Error(`the metric ${name} has a reader already`)
     this.#observed.add(name)
     const { type, unit, help } = METRICS[name]
@@ -101,7 +104,7 @@ export class Metrics {
       type === 'counter'
         ? this.#meter.createObservableCounter(name, options)
         : this.#meter.createObservableGauge(name, options)
-    instrument.addCallback((result) => report(result, read()))
+    instrument.addCallback(async (result) => report(result, await read()))
   }
 }
 
