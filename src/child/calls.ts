@@ -3,7 +3,7 @@
  * the child's death rejects every call under way. A child answers errors of ours by code, so that they cross the process whole.
  */
 import type { Duplex } from 'node:stream'
-import { asGatewayError, type ErrorCode, type ErrorFacts, ERRORS, GatewayError } from '../domain/errors.ts'
+import { asGatewayError, ERRORS, type ErrorCode, type ErrorFacts, GatewayError } from '../domain/errors.ts'
 import { FrameSocket } from './frames.ts'
 
 /** Kinds of 0xf0 and above are the reply side; below, each child defines its own. */
@@ -90,7 +90,11 @@ export class ChildCalls {
 export type CallHandler = (kind: number, payload: Buffer) => Promise<readonly Uint8Array[]> | readonly Uint8Array[]
 
 /** The child's end: answers calls with `handle`, in the order it finishes them. `onEnd`: the parent closed or died. */
-export function serveCalls(socket: Duplex, handle: CallHandler, onEnd: () => void): { say(payload: Uint8Array): void } {
+export function serveCalls(
+  socket: Duplex,
+  handle: CallHandler,
+  onEnd: () => void,
+): { readonly say: (payload: Uint8Array) => void } {
   const frames = new FrameSocket(socket, {
     onFrame: (kind, id, payload) => {
       try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Tensor } from '../../../src/domain/tensor-types.ts'
 import { planRuns, rowsOf, split, stack } from '../../../src/worker/batches.ts'
 

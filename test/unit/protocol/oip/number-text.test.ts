@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { elementsToJson, stringText } from '../../../../src/protocol/oip/number-text.ts'
 
 function text(...values: number[]): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { ErrorCode } from '../../../../src/domain/errors.ts'
 import { GatewayError } from '../../../../src/domain/errors.ts'
 import type { Datatype, TensorData, TensorSpec } from '../../../../src/domain/tensor-types.ts'
