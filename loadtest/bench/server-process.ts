@@ -1,6 +1,7 @@
 /**
  * A server in a process of its own, started by its command line and ready when it prints `listening on http://HOST:PORT`.
- * Its owner stops it; should the bench die, the server dies with the group.
+ * Its owner stops it. It leads a process group of its own, so that Ctrl-C reaches the owner alone, who then lets it drain; should the
+ * owner end without that, the group is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -20,7 +21,7 @@ export interface ServerOptions {
 
 const READY_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 30_000
-/** Lines of a server's standard error that a failed start shows. */
+/** Lines of a server's log that are kept to explain an unwanted end. */
 const LAST_LINES = 20
 
 export class ServerProcess {
@@ -28,10 +29,18 @@ export class ServerProcess {
   readonly url: string
   readonly #child: ChildProcess
   readonly #exited: Promise<number | NodeJS.Signals | null>
+  readonly #log: readonly string[]
   readonly #clock: Clock
 
-  private constructor(child: ChildProcess, exited: Promise<number | NodeJS.Signals | null>, url: string, clock: Clock) {
+  private constructor(
+    child: ChildProcess,
+    exited: Promise<number | NodeJS.Signals | null>,
+    url: string,
+    log: readonly string[],
+    clock: Clock,
+  ) {
     const { hostname, port } = new URL(url)
+    this.#log = log
     this.#child = child
     this.#exited = exited
     this.#clock = clock
@@ -55,41 +64,60 @@ export class ServerProcess {
     options: Omit<ServerOptions, 'args' | 'port'> = {},
   ): Promise<ServerProcess> {
     const clock = options.clock ?? systemClock
-    const child = spawn(process.execPath, ['--no-warnings', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, ['--no-warnings', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    })
+    const killGroup = (): void => kill(child, 'SIGKILL')
+    process.once('exit', killGroup)
     const exited = new Promise<number | NodeJS.Signals | null>((resolve) => {
       child.once('exit', (code, signal) => resolve(signal ?? code))
       child.once('error', () => resolve(null))
-    })
-    const errors: string[] = []
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      errors.push(line)
-      if (errors.length > LAST_LINES) errors.shift()
-      if (options.log === 'inherit') process.stderr.write(`${line}\n`)
-    })
+    }).finally(() => process.off('exit', killGroup))
+    const log: string[] = []
     const listening = Promise.withResolvers<string | undefined>()
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const found = /^listening on (http:\S+)/.exec(line)?.[1]
-      if (found !== undefined) listening.resolve(found)
-    })
+    const onLine = (line: string): void => {
+      const url = /^listening on (http:\S+)/.exec(line)?.[1]
+      if (url !== undefined) listening.resolve(url)
+      log.push(line)
+      if (log.length > LAST_LINES) log.shift()
+      if (options.log === 'inherit') process.stderr.write(`${line}\n`)
+    }
+    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
     const timer = clock.after(options.readyTimeoutMs ?? READY_TIMEOUT_MS, () => listening.resolve(undefined))
     const url = await Promise.race([listening.promise, exited.then(() => undefined)])
     timer.cancel()
-    if (url !== undefined) return new ServerProcess(child, exited, url, clock)
-    child.kill('SIGKILL')
-    throw new Error(`the server did not start:\n${errors.join('\n')}`)
+    if (url !== undefined) return new ServerProcess(child, exited, url, log, clock)
+    killGroup()
+    throw new Error(`the server did not start:\n${log.join('\n')}`)
   }
 
   /** Lets it drain, kills it when it does not end in time; resolves with its exit code or signal. Idempotent. */
   async stop(): Promise<number | NodeJS.Signals | null> {
     this.#child.kill('SIGTERM')
-    const timer = this.#clock.after(STOP_TIMEOUT_MS, () => this.#child.kill('SIGKILL'))
+    const timer = this.#clock.after(STOP_TIMEOUT_MS, () => kill(this.#child, 'SIGKILL'))
     const exit = await this.#exited
     timer.cancel()
     return exit
   }
 
+  /** The end of its log. */
+  get lastLines(): readonly string[] {
+    return this.#log
+  }
+
   /** Resolves when the process is gone, for whatever reason. */
   get exited(): Promise<number | NodeJS.Signals | null> {
     return this.#exited
+  }
+}
+
+/** The whole group, children included; nothing when it is gone already. */
+function kill({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, signal)
+  } catch {
+    // ESRCH: it ended meanwhile, which is what was wanted.
   }
 }

@@ -1,4 +1,4 @@
-/** Figures for people: three significant digits, never more. */
+/** Figures for people: whole numbers as they are, others with three significant digits. */
 import type { Cell } from './bench-result.ts'
 
 export function formatNumber(value: number): string {
@@ -6,7 +6,7 @@ export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '-∞'
   const size = Math.abs(value)
   if (size === 0) return '0'
-  if (size >= 100) return Math.round(value).toLocaleString('en-US')
+  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString('en-US')
   if (size < 0.001) return value.toExponential(1)
   return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size))))
 }

@@ -119,13 +119,10 @@ function legend({ series }: Chart): string[] {
 }
 
 function highest(chart: Chart, categories: readonly (number | string)[]): number {
-  const tops =
-    chart.kind === 'stacked'
-      ? categories.map((category) =>
-          chart.series.reduce((sum, { points }) => sum + (points.find(({ x }) => x === category)?.y ?? 0), 0),
-        )
-      : finitePoints(chart).map(({ y, high }) => Math.max(y, high ?? y))
-  return Math.max(0, ...tops)
+  const points = finitePoints(chart)
+  const stack = (category: number | string) =>
+    points.filter(({ x }) => x === category).reduce((sum, { y }) => sum + y, 0)
+  return Math.max(0, ...(chart.kind === 'stacked' ? categories.map(stack) : points.map(({ y, high }) => high ?? y)))
 }
 
 /** Lowest and highest value above 0, for a logarithmic axis. */
