@@ -210,6 +210,19 @@ export class ArtifactStore {
     await this.#collector.dropBlobs(freed)
   }
 
+  /** Version of ONNX Runtime that artifacts are made with. */
+  get ortVersion(): string {
+    return this.#parts.platform.ortVersion
+  }
+
+  /** How many artifacts there are of each form. Looks at all of them. */
+  forms(): { readonly mapped: number; readonly plain: number } {
+    const { index } = this.#parts
+    const counts = { mapped: 0, plain: 0 }
+    for (const artifact of index.names()) counts[index.get(artifact)?.form ?? 'mapped']++
+    return counts
+  }
+
   diskUsage(): { readonly bytes: number; readonly budgetBytes: number; readonly artifacts: number } {
     return {
       bytes: this.#parts.index.bytes,

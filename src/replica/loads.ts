@@ -26,6 +26,7 @@ export interface StagedSource {
 export interface Artifacts {
   find(sourceId: string): Promise<Manifest | undefined> | Manifest | undefined
   compile(source: CompileSource): Promise<{ readonly manifest: Manifest }>
+  /** Checks the files and reads what is cold. @throws GatewayError MODEL_LOADING when they were damaged */
   pageIn(manifest: Manifest): Promise<unknown>
   /** Keeps disk eviction away until the function returned is called. */
   hold(artifact: string): () => void
@@ -106,14 +107,18 @@ export class Loads {
     const { table, artifacts, residents, clock } = this.#options
     const { key } = version
     const manifest = (await artifacts.find(version.sourceId)) ?? (await this.#compile(version, load))
-    residents.set(key, { version, manifest, letGo: artifacts.hold(manifest.artifact), hasAnswered: false })
+    const resident: Resident = { version, manifest, letGo: artifacts.hold(manifest.artifact), runs: 0, checkedAt: 0 }
+    residents.set(key, resident)
     const demand = demandOf(manifest)
     // Memory is reserved before the pages are read, or a load that does not fit would push out what others use.
     await table.claim(key, demand)
     table.advance(key, 'paging')
     const began = clock.now()
     await this.#paging.use(() => artifacts.pageIn(manifest))
-    load.timings.page = clock.now() - began
+    const pagedAt = clock.now()
+    load.timings.page = pagedAt - began
+    // Paging in checks the files first.
+    resident.checkedAt = pagedAt
     table.ready(key, demand)
   }
 

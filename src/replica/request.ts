@@ -28,8 +28,11 @@ export class ReplicaRequest {
   readonly content: RequestBody
   readonly arrivedAt: number
   readonly deadlineAt: number
-  /** When it began to wait for its turn; set by the dispatcher. */
+  /** When it began to wait for its turn, and what it is expected to cost; set by the dispatcher. */
   enqueuedAt = 0
+  expectedMs = 0
+  /** How often a worker died before it began to run this request. */
+  replays = 0
   cache: CacheOutcome = 'hit'
   readonly timings: PhaseTimings = {}
   /** What it waits for, for the message of a passed deadline. */
@@ -39,6 +42,7 @@ export class ReplicaRequest {
   #reject!: (error: GatewayError) => void
   #isSettled = false
   #onSettled: (() => void) | undefined
+  #ending: AbortController | undefined
   readonly #timer: Timer
   readonly #signal: AbortSignal
   readonly #onAbort = () =>
@@ -57,7 +61,7 @@ export class ReplicaRequest {
     })
     // Its failure is always awaited by the caller, but maybe not yet when it happens.
     this.outcome.catch(() => {})
-    this.#timer = clock.after(timeoutMs, () => this.fail(this.#deadlinePassed(timeoutMs)))
+    this.#timer = clock.after(timeoutMs, () => this.expire())
     this.#signal = signal
     signal.addEventListener('abort', this.#onAbort, { once: true })
     if (signal.aborted) this.#onAbort()
@@ -71,9 +75,21 @@ export class ReplicaRequest {
     return this.#isSettled
   }
 
+  /** Aborts when the request ends: for those who wait on its behalf. */
+  get ended(): AbortSignal {
+    this.#ending ??= new AbortController()
+    if (this.#isSettled) this.#ending.abort()
+    return this.#ending.signal
+  }
+
   /** Called once when the request ends, however it ends; one listener at a time: the one who would have to let go of it. */
   onSettled(listener: (() => void) | undefined): void {
     this.#onSettled = listener
+  }
+
+  /** Its deadline passed, whether or not its own timer has noticed yet. */
+  expire(): void {
+    this.fail(this.#deadlinePassed())
   }
 
   succeed(outcome: Outcome): void {
@@ -91,6 +107,7 @@ export class ReplicaRequest {
     this.#signal.removeEventListener('abort', this.#onAbort)
     this.#onSettled?.()
     this.#onSettled = undefined
+    this.#ending?.abort()
     return true
   }
 
@@ -98,7 +115,8 @@ export class ReplicaRequest {
     return { model: this.version.name, version: this.version.version }
   }
 
-  #deadlinePassed(timeoutMs: number): GatewayError {
+  #deadlinePassed(): GatewayError {
+    const timeoutMs = this.deadlineAt - this.arrivedAt
     const spent = Object.entries(this.timings).map(([phase, ms]) => `${phase} ${Math.round(ms)} ms`)
     return new GatewayError(
       'DEADLINE_EXCEEDED',

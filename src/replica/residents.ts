@@ -6,13 +6,16 @@ import type { Manifest } from '../domain/artifact.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 
 export interface Resident {
-  readonly version: ModelVersion
+  /** Replaced when the owner changes how the model is to be run. */
+  version: ModelVersion
   /** Replaced once, when the probe has measured the artifact. */
   manifest: Manifest
   /** Ends the hold on the artifact's files. */
   readonly letGo: () => void
-  /** Did this key answer since it became resident? The probe waits for it. */
-  hasAnswered: boolean
+  /** Runs since it became resident. */
+  runs: number
+  /** Monotonic time of the last check that the artifact's files are the ones that were written. */
+  checkedAt: number
 }
 
 /** What a resident model is expected to cost before and after it was measured. */

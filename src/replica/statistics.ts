@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../lib/clock.ts'
+import type { HandOverTimes } from '../worker/messages.ts'
 
 /** A duration's sum and how often it was measured. */
 export interface Tally {
@@ -57,23 +58,18 @@ export class StatisticsTable {
     }
   }
 
-  /** One hand-over of `runs` runs with `rows` rows in all. */
-  handOver(
-    key: string,
-    runs: number,
-    rows: number,
-    ms: { readonly decode: number; readonly run: number; readonly encode: number },
-  ): void {
+  /** One hand-over, in one or several runs. */
+  handOver(key: string, { runs, rows, decodeMs, runMs, encodeMs }: HandOverTimes): void {
     const row = this.#row(key)
     row.executionCount += runs
-    add(row.computeInput, ms.decode)
-    add(row.computeInfer, ms.run)
-    add(row.computeOutput, ms.encode)
+    add(row.computeInput, decodeMs)
+    add(row.computeInfer, runMs)
+    add(row.computeOutput, encodeMs)
     if (runs === 0) return
     const batch = this.#batch(row, Math.max(1, Math.round(rows / runs)))
-    add(batch.computeInput, ms.decode, runs)
-    add(batch.computeInfer, ms.run, runs)
-    add(batch.computeOutput, ms.encode, runs)
+    add(batch.computeInput, decodeMs, runs)
+    add(batch.computeInfer, runMs, runs)
+    add(batch.computeOutput, encodeMs, runs)
   }
 
   get(key: string): StatisticsRow | undefined {

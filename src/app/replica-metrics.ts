@@ -1,0 +1,67 @@
+/** The replica's metrics: counters handed to whoever counts, gauges read at each scrape. */
+import type { ArtifactStore } from '../artifact/artifact-store.ts'
+import type { EntryTable } from '../cache/entry-table.ts'
+import type { Ledger } from '../cache/ledger.ts'
+import type { PlacementTable } from '../cache/placement-table.ts'
+import { readProcessMemory } from '../child/memory.ts'
+import type { ReplicaRequest } from '../replica/request.ts'
+import type { WorkerQueues } from '../scheduler/worker-queues.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { WorkerPool } from '../worker/worker-pool.ts'
+
+export interface Observed {
+  readonly table: EntryTable
+  readonly placements: PlacementTable
+  readonly ledger: Ledger
+  readonly queues: WorkerQueues<ReplicaRequest>
+  readonly pool: WorkerPool
+  readonly artifacts: ArtifactStore
+}
+
+export type ReplicaCounters = ReturnType<typeof observeReplica>
+
+export function observeReplica(metrics: Metrics) {
+  return {
+    loads: metrics.counter('modelmux_loads_total'),
+    loadSeconds: metrics.histogram('modelmux_load_duration_seconds'),
+    evictions: metrics.counter('modelmux_evictions_total'),
+    ageAtEviction: metrics.histogram('modelmux_age_at_eviction_seconds').with({}),
+    runs: metrics.counter('modelmux_runs_total').with({}),
+    workerRestarts: metrics.counter('modelmux_worker_restarts_total'),
+    observe: (observed: Observed) => observeGauges(metrics, observed),
+  }
+}
+
+function observeGauges(metrics: Metrics, { table, placements, ledger, queues, pool, artifacts }: Observed): void {
+  metrics.observe('modelmux_models_resident', () => countReady(table))
+  metrics.observe('modelmux_placements_open', () => placements.size)
+  metrics.observe('modelmux_ledger_bytes', () => {
+    // What is awaited is promised, not used: it is no part of the sum.
+    const { awaited: _awaited, ...kinds } = ledger.snapshot()
+    return Object.entries(kinds).map(([kind, bytes]) => [{ kind }, bytes] as const)
+  })
+  metrics.observe('modelmux_ledger_budget_bytes', () => ledger.budgetBytes)
+  metrics.observe('modelmux_queue_depth', () => queues.depth)
+  metrics.observe('modelmux_queue_bytes', () => queues.bytes)
+  metrics.observe('modelmux_worker_up', () =>
+    pool.workers.map(({ id, isUp }) => [{ worker: id }, isUp ? 1 : 0] as const),
+  )
+  metrics.observe('modelmux_artifacts', () =>
+    Object.entries(artifacts.forms()).map(([form, count]) => [{ form }, count] as const),
+  )
+  metrics.observe('modelmux_disk_bytes', () => [[{ kind: 'artifacts' }, artifacts.diskUsage().bytes]])
+  metrics.observe('modelmux_worker_private_bytes', async () => {
+    const rows = await Promise.all(
+      pool.workers.map(
+        async ({ id, pid }) => [{ worker: id }, (await readProcessMemory(pid))?.privateBytes ?? 0] as const,
+      ),
+    )
+    return rows.filter(([, bytes]) => bytes > 0)
+  })
+}
+
+function countReady(table: EntryTable): number {
+  let count = 0
+  for (const entry of table.entries()) if (entry.status.s === 'ready') count++
+  return count
+}

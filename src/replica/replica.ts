@@ -1,0 +1,253 @@
+/**
+ * One device budget with its entries, scheduler and workers. Admits a request, leases its model's entry (loading it first if
+ * need be), queues it for a worker, and gives its one outcome. Decides nothing about names: it is told which version to serve.
+ */
+import type { EntryTable } from '../cache/entry-table.ts'
+import type { Lease } from '../cache/lease.ts'
+import type { PlacementTable } from '../cache/placement-table.ts'
+import { GatewayError } from '../domain/errors.ts'
+import type { InferAnswer, InferRequest, ModelState, ModelStatistics } from '../domain/inference.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { Clock } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
+import type { AdmissionLimits } from '../scheduler/admission.ts'
+import { admissionRefusal } from '../scheduler/admission.ts'
+import type { DrainRate } from '../scheduler/drain-rate.ts'
+import type { Occupancy } from '../scheduler/occupancy.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Loads } from './loads.ts'
+import { ReplicaRequest } from './request.ts'
+import type { Resident } from './residents.ts'
+import type { Sessions } from './sessions.ts'
+import type { StatisticsTable } from './statistics.ts'
+
+export interface ReplicaOptions {
+  readonly id: string
+  readonly clock: Clock
+  readonly table: EntryTable
+  readonly placements: PlacementTable
+  readonly residents: ReadonlyMap<string, Resident>
+  readonly loads: Loads
+  readonly sessions: Sessions
+  readonly dispatcher: Dispatcher
+  readonly occupancy: Occupancy
+  readonly drainRate: DrainRate
+  readonly statistics: StatisticsTable
+  readonly limits: AdmissionLimits
+  /** Deadline of a request that brings none and whose model names none. */
+  readonly deadlineMs: number
+}
+
+/** A request may meet an entry that leaves between two waits; more often than this is a bug. */
+const MAX_ENTRIES_MET = 100
+
+export class Replica {
+  readonly id: string
+  readonly #options: ReplicaOptions
+  #isDraining = false
+
+  constructor(options: ReplicaOptions) {
+    this.id = options.id
+    this.#options = options
+  }
+
+  /** @throws GatewayError; the names of model and version are always among its facts */
+  async infer(version: ModelVersion, request: InferRequest): Promise<InferAnswer> {
+    const { clock, occupancy, drainRate, statistics, deadlineMs } = this.#options
+    const { key, tenant, settings } = version
+    this.#admit(version, request.bodyBytes)
+    const leave = occupancy.enter(tenant, key, request.bodyBytes)
+    const timeoutMs = request.timeoutMs ?? settings.deadlineMs ?? deadlineMs
+    const own = new ReplicaRequest(version, request, timeoutMs, request.signal, clock)
+    let isSuccess = false
+    try {
+      this.#lease(own, request.ifAbsent)
+      const { batchRows, body, jsonBytes } = await own.outcome
+      isSuccess = true
+      const { cache, timings } = own
+      const served = { model: version.name, version: version.version, replica: this.id, cache, timings, batchRows }
+      return jsonBytes === undefined ? { served, body } : { served, body, jsonBytes }
+    } catch (error) {
+      throw named(error, version)
+    } finally {
+      leave()
+      const now = clock.now()
+      drainRate.record(1, now)
+      statistics.request(key, isSuccess, own.cache === 'hit', now - own.arrivedAt, own.timings.queue ?? 0)
+    }
+  }
+
+  /** Resolves when the model is resident and open in a worker. @throws GatewayError */
+  async load(version: ModelVersion, signal: AbortSignal): Promise<void> {
+    const { sessions, dispatcher } = this.#options
+    this.#options.table.forgetFailure(version.key)
+    try {
+      const { lease } = await this.#ready(version, signal)
+      try {
+        const worker = dispatcher.homeWorker(version.key)
+        if (worker === undefined)
+          throw new GatewayError('OVERLOADED', 'no worker process is up', { retryAfterMs: 1000 })
+        const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker, false))
+        await session.opening
+      } finally {
+        lease.release()
+      }
+    } catch (error) {
+      throw named(error, version)
+    }
+  }
+
+  /**
+   * Resolves when the model's memory is given back; what is not resident is fine. Requests that hold it are answered first.
+   * @throws GatewayError CAPACITY_EXHAUSTED for a pinned model; the signal's reason
+   */
+  async unload(key: string, signal: AbortSignal): Promise<void> {
+    const { table } = this.#options
+    if (table.isPinned(key))
+      throw new GatewayError('CAPACITY_EXHAUSTED', 'the model is pinned: remove its pin before unloading it')
+    table.drain(key, 'unloaded')
+    await table.whenGone(key, signal)
+  }
+
+  /** Loads a key and keeps it from eviction. */
+  async pin(version: ModelVersion, signal: AbortSignal): Promise<void> {
+    const { table } = this.#options
+    // Pinned first, or it could be evicted between its load and the pin.
+    table.pin(version.key)
+    try {
+      await this.load(version, signal)
+    } catch (error) {
+      table.unpin(version.key)
+      throw error
+    }
+  }
+
+  unpin(key: string): void {
+    this.#options.table.unpin(key)
+  }
+
+  /** Lets a key that nobody will ask for any more go, once its requests are answered. */
+  retire(key: string): void {
+    this.#options.table.unpin(key)
+    this.#options.table.drain(key, 'superseded')
+  }
+
+  stateOf(key: string): { state: ModelState; reason: string } {
+    const status = this.#options.table.get(key)?.status
+    switch (status?.s) {
+      case undefined:
+      case 'gone':
+        return { state: 'UNAVAILABLE', reason: '' }
+      case 'queued':
+      case 'fetching':
+      case 'compiling':
+      case 'paging':
+        return { state: 'LOADING', reason: status.s }
+      case 'ready':
+        return { state: 'READY', reason: '' }
+      case 'draining':
+        return { state: 'UNLOADING', reason: '' }
+      case 'failed':
+        return { state: 'UNAVAILABLE', reason: `${status.error.code}: ${status.error.message}` }
+    }
+  }
+
+  statisticsOf(version: ModelVersion): ModelStatistics | undefined {
+    const { statistics, placements, residents } = this.#options
+    const row = statistics.get(version.key)
+    if (row === undefined) return undefined
+    let bytes = 0
+    for (const placement of placements.ofKey(version.key)) bytes += placement.privateBytes
+    for (const blob of residents.get(version.key)?.manifest.blobs ?? []) bytes += blob.bytes
+    const { batches, ...sums } = row
+    const memory = bytes === 0 ? [] : [{ type: 'CPU' as const, id: 0, bytes }]
+    return { name: version.name, version: version.version, ...sums, batches: [...batches.values()], memory }
+  }
+
+  notReadyReason(): string | undefined {
+    if (this.#isDraining) return 'the server is shutting down'
+    return this.#options.dispatcher.workersUp === 0 ? 'no worker process is up' : undefined
+  }
+
+  /** Refuses new requests from now on; those inside are answered. */
+  drain(): void {
+    this.#isDraining = true
+  }
+
+  #admit({ tenant, key, name, version }: ModelVersion, bytes: number): void {
+    const { occupancy, drainRate, limits, clock } = this.#options
+    const refusal = admissionRefusal({
+      held: occupancy.of(tenant, key),
+      limits,
+      isDraining: this.#isDraining,
+      bytes,
+      tenant,
+      retryAfterMs: (requests) => drainRate.retryAfterMs(requests, clock.now()),
+    })
+    if (refusal !== undefined) throw named(refusal, { name, version })
+  }
+
+  /** Takes the request to the queue, at once when its model is ready. Its failure is the request's outcome. */
+  #lease(request: ReplicaRequest, ifAbsent: InferRequest['ifAbsent']): void {
+    const { table, dispatcher } = this.#options
+    const lease = table.acquire(request.key)
+    if (lease !== undefined) return dispatcher.enqueue(request, lease)
+    if (ifAbsent === 'refuse') {
+      return request.fail(new GatewayError('MODEL_NOT_HERE', 'the model is not resident here and was not to be loaded'))
+    }
+    request.waitsFor = 'its model to load'
+    detach(
+      this.#ready(request.version, request.ended).then(
+        ({ lease: own, load }) => {
+          Object.assign(request.timings, load?.timings)
+          request.cache = load === undefined ? 'wait' : load.hasCompiled ? 'compile' : 'load'
+          dispatcher.enqueue(request, own)
+        },
+        (error: unknown) => {
+          // Whoever ended the request has told it why.
+          if (!request.isSettled) request.fail(error instanceof GatewayError ? error : internal(error))
+        },
+      ),
+    )
+  }
+
+  /** A lease, after a load if need be; `load` is set for whoever began it. */
+  async #ready(
+    version: ModelVersion,
+    signal: AbortSignal,
+  ): Promise<{ lease: Lease; load?: ReturnType<Loads['start']> }> {
+    const { table, loads } = this.#options
+    const { key } = version
+    for (let met = 0; met < MAX_ENTRIES_MET; met++) {
+      const ready = table.acquire(key)
+      if (ready !== undefined) return { lease: ready }
+      const state = table.get(key)?.status.s
+      if (state === 'draining') {
+        await table.whenGone(key, signal)
+      } else if (state === undefined || state === 'failed') {
+        table.begin(key)
+        const load = loads.start(version)
+        return { lease: await table.join(key, signal), load }
+      } else {
+        return { lease: await table.join(key, signal) }
+      }
+    }
+    throw internal(new Error(`${key} left ${MAX_ENTRIES_MET} times before it could be leased`))
+  }
+}
+
+function internal(cause: unknown): GatewayError {
+  return new GatewayError(
+    'INTERNAL',
+    'modelmux met an error it does not know; the log has it under this request id',
+    {},
+    { cause },
+  )
+}
+
+/** The same error with the names of the model it concerns. */
+function named(thrown: unknown, { name, version }: { readonly name: string; readonly version: string }): GatewayError {
+  const error = thrown instanceof GatewayError ? thrown : internal(thrown)
+  if (error.facts.model !== undefined) return error
+  return new GatewayError(error.code, error.message, { ...error.facts, model: name, version }, { cause: error.cause })
+}
