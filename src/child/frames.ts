@@ -40,7 +40,7 @@ export class FrameSocket {
     if (this.#isClosed) return
     let bytes = HEAD_BYTES - PREFIX_BYTES
     for (const part of payload) bytes += part.length
-    if (bytes > MAX_FRAME_BYTES)
+    if (bytes + PREFIX_BYTES > MAX_FRAME_BYTES)
       throw new RangeError(`a frame of ${bytes} bytes is over the limit of ${MAX_FRAME_BYTES}`)
     const head = Buffer.allocUnsafe(HEAD_BYTES)
     head.writeUInt32LE(bytes, 0)
@@ -86,7 +86,8 @@ export class FrameSocket {
     }
     // A long frame is joined once, when its last chunk is here.
     if (this.#buffered < frameBytes) return
-    const data = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks, this.#buffered)
+    const [first] = this.#chunks
+    const data = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#buffered)
     const used = this.#deliver(data)
     this.#chunks = used === data.length ? [] : [data.subarray(used)]
     this.#buffered = data.length - used
