@@ -21,22 +21,22 @@ export interface ServerOptions {
 
 const READY_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 30_000
-/** Lines of a server's log that are kept to explain an unwanted end. */
 const LAST_LINES = 20
+const KEPT_BYTES = 64 * 1024
 
 export class ServerProcess {
   readonly target: Target
   readonly url: string
   readonly #child: ChildProcess
   readonly #exited: Promise<number | NodeJS.Signals | null>
-  readonly #log: readonly string[]
+  readonly #log: LogTail
   readonly #clock: Clock
 
   private constructor(
     child: ChildProcess,
     exited: Promise<number | NodeJS.Signals | null>,
     url: string,
-    log: readonly string[],
+    log: LogTail,
     clock: Clock,
   ) {
     const { hostname, port } = new URL(url)
@@ -74,22 +74,22 @@ export class ServerProcess {
       child.once('exit', (code, signal) => resolve(signal ?? code))
       child.once('error', () => resolve(null))
     }).finally(() => process.off('exit', killGroup))
-    const log: string[] = []
+    const log = new LogTail()
+    child.stderr.on('data', (chunk: Buffer) => {
+      log.push(chunk)
+      if (options.log === 'inherit') process.stderr.write(chunk)
+    })
     const listening = Promise.withResolvers<string | undefined>()
-    const onLine = (line: string): void => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const url = /^listening on (http:\S+)/.exec(line)?.[1]
       if (url !== undefined) listening.resolve(url)
-      log.push(line)
-      if (log.length > LAST_LINES) log.shift()
-      if (options.log === 'inherit') process.stderr.write(`${line}\n`)
-    }
-    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
+    })
     const timer = clock.after(options.readyTimeoutMs ?? READY_TIMEOUT_MS, () => listening.resolve(undefined))
     const url = await Promise.race([listening.promise, exited.then(() => undefined)])
     timer.cancel()
     if (url !== undefined) return new ServerProcess(child, exited, url, log, clock)
     killGroup()
-    throw new Error(`the server did not start:\n${log.join('\n')}`)
+    throw new Error(`the server did not start:\n${log.lines.join('\n')}`)
   }
 
   /** Lets it drain, kills it when it does not end in time; resolves with its exit code or signal. Idempotent. */
@@ -103,7 +103,7 @@ export class ServerProcess {
 
   /** The end of its log. */
   get lastLines(): readonly string[] {
-    return this.#log
+    return this.#log.lines
   }
 
   /** Resolves when the process is gone, for whatever reason. */
@@ -119,5 +119,21 @@ function kill({ pid }: ChildProcess, signal: NodeJS.Signals): void {
     process.kill(-pid, signal)
   } catch {
     // ESRCH: it ended meanwhile, which is what was wanted.
+  }
+}
+
+/** The end of a log, to explain an unwanted end. Bytes as they came: a busy server writes megabytes a second, and lines cost time. */
+class LogTail {
+  #chunks: Buffer[] = []
+  #bytes = 0
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    while (this.#bytes - (this.#chunks[0]?.length ?? 0) > KEPT_BYTES) this.#bytes -= this.#chunks.shift()?.length ?? 0
+  }
+
+  get lines(): string[] {
+    return Buffer.concat(this.#chunks).toString().trimEnd().split('\n').slice(-LAST_LINES)
   }
 }

@@ -36,13 +36,13 @@ const RESULT: BenchResult = {
 
 describe('figures', () => {
   it('have three significant digits', () => {
-    const texts = [51_234, 123.4, 12.345, 1.2345, 0.012345, 0.00012, 0, Number.NaN].map(formatNumber)
-    assert.deepEqual(texts, ['51,234', '123', '12.3', '1.23', '0.0123', '1.2e-4', '0', '-'])
+    const texts = [51_234, 7, 123.4, 12.345, 1.2345, 0.012345, 0.00012, 0, Number.NaN].map(formatNumber)
+    assert.deepEqual(texts, ['51,234', '7', '123', '12.3', '1.23', '0.0123', '1.2e-4', '0', '-'])
   })
 
   it('show the spread of repetitions and nothing for what was not measured', () => {
-    assert.equal(formatCell({ median: 2, min: 1, max: 3, count: 5 }), '2.00 (1.00–3.00)')
-    assert.equal(formatCell({ median: 2, min: 2, max: 2, count: 1 }), '2.00')
+    assert.equal(formatCell({ median: 2, min: 1, max: 3, count: 5 }), '2 (1–3)')
+    assert.equal(formatCell({ median: 2, min: 2, max: 2, count: 1 }), '2')
     assert.equal(formatCell(undefined), '-')
   })
 })
@@ -61,7 +61,7 @@ describe('report as text', () => {
       '| what     | rps [1/s] |',
       '| -------- | --------: |',
       '| echo     |    51,234 |',
-      '| modelmux |      1.00 |',
+      '| modelmux |         1 |',
     ])
   })
 
@@ -75,7 +75,7 @@ describe('report as text', () => {
 
   it('names machine, command, errors and whether the run was a short one', () => {
     const text = renderResult(RESULT)
-    assert.match(text, /Test CPU, 2 cores, 8\.00 GiB, Linux 6\.1, Node v24\.0\.0, ONNX Runtime 1\.30\.0/)
+    assert.match(text, /Test CPU, 2 cores, 8 GiB, Linux 6\.1, Node v24\.0\.0, ONNX Runtime 1\.30\.0/)
     assert.match(text, /`npm run bench -- B0`/)
     assert.match(text, /Errors: 2\./)
     assert.doesNotMatch(text, /quick run/)
