@@ -1,7 +1,7 @@
 /** What every eviction policy must do, whatever its order. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { EvictionCandidate, EvictionPolicy } from '../../src/cache/eviction-policy.ts'
 import type { Demand } from '../../src/cache/ledger.ts'
 import { Ledger } from '../../src/cache/ledger.ts'

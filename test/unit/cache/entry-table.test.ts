@@ -95,7 +95,7 @@ describe('an entry table', () => {
       assert.match(error.message, /no room for new: it needs 10 B .*40 B of 40 B are used/)
       assert.match(error.message, /1 are pinned, 1 in use, 0 loading, 0 leaving, 2 idle/)
       assert.equal(error.facts.retryAfterMs, 1000)
-      assert.equal(error.facts.details?.['needBytes'], 10)
+      assert.equal(error.facts.details?.needBytes, 10)
       return true
     })
     lease?.release()
