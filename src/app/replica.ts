@@ -15,6 +15,7 @@ import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import { Dispatcher } from '../replica/dispatcher.ts'
+import { Inspector } from '../replica/inspector.ts'
 import type { StagedSource } from '../replica/loads.ts'
 import { Loads } from '../replica/loads.ts'
 import { ModelPaces } from '../replica/model-paces.ts'
@@ -39,7 +40,7 @@ export interface ReplicaDeps {
   readonly config: Config
   readonly clock: Clock
   readonly artifacts: ArtifactStore
-  readonly stage: (version: ModelVersion) => Promise<StagedSource>
+  readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
   readonly log: EventLog
   readonly metrics: Metrics
   readonly childLines: ChildLines
@@ -53,7 +54,7 @@ export interface RunningReplica {
   readonly replica: Replica
   /** The owner changed how a version is to be run; its bytes are the same. */
   applySettings(version: ModelVersion): void
-  /** Waits for what is inside, then ends the workers. @returns false when something was cut off after `timeoutMs` */
+  /** Waits for what is inside, then ends the workers. Idempotent. @returns false when something was cut off after `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>
 }
 
@@ -198,6 +199,11 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     placements,
     residents,
     loads,
+    inspector: new Inspector({
+      find: (sourceId) => artifacts.find(sourceId),
+      stage: deps.stage,
+      walk: (source) => artifacts.inspect(source),
+    }),
     sessions,
     dispatcher,
     occupancy,
@@ -240,6 +246,17 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     for (const { id, workerId } of placements.ofKey(version.key)) workers.get(workerId)?.setBatching(id, batching)
   }
 
+  let stopped: Promise<boolean> | undefined
+  async function stop(timeoutMs: number): Promise<boolean> {
+    replica.drain()
+    table.close(new GatewayError('DRAINING', 'the server is shutting down'))
+    prober.close()
+    const isWhole = await dispatcher.idle(timeoutMs)
+    dispatcher.close()
+    await pool.close(workerConfig.stopGraceMs)
+    return isWhole
+  }
+
   counters.observe({ table, placements, ledger, queues, pool, artifacts })
   await pool.start().catch(async (error: unknown) => {
     await pool.close(0)
@@ -253,15 +270,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       resident.version = version
       applyBatching(resident)
     },
-    async stop(timeoutMs) {
-      replica.drain()
-      table.close(new GatewayError('DRAINING', 'the server is shutting down'))
-      prober.close()
-      const isWhole = await dispatcher.idle(timeoutMs)
-      dispatcher.close()
-      await pool.close(workerConfig.stopGraceMs)
-      return isWhole
-    },
+    stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),
   }
 }
 

@@ -13,19 +13,22 @@ import { HttpServer } from '../http/server.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
 import { FolderRegistry } from '../registry/folder-registry.ts'
+import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
 import { FolderStore } from '../store/folder-store.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
 import { Log } from '../telemetry/log.ts'
-import { Metrics, METRICS_CONTENT_TYPE } from '../telemetry/metrics.ts'
+import { METRICS_CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { RequestLog } from '../telemetry/request-log.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { eventSink } from './event-sink.ts'
+import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
 import { replicaId } from './replica-id.ts'
+import { Teardown } from './teardown.ts'
 import { version } from './version.ts'
 
 export interface RunningServer {
@@ -35,139 +38,147 @@ export interface RunningServer {
   stop(reason: string): Promise<boolean>
 }
 
+/** What every part below is given. */
+interface Base {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly teardown: Teardown
+}
+
 const LOG_BUFFER_BYTES = 16 * 2 ** 20
+/** Pins are tried again for as long as they stand, at most this far apart. */
+const PIN_RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
 
-/** @throws ListenError; everything that was started is ended by then */
+/** @throws ListenError and whatever else a start fails with; everything that was started is ended by then */
 export async function startServe(config: Config, clock: Clock = systemClock): Promise<RunningServer> {
-  const { server, store, cache, model, telemetry } = config
-  const log = new Log({
-    level: telemetry.logLevel,
-    format: telemetry.logFormat,
-    fd: 2,
-    maxBufferedBytes: LOG_BUFFER_BYTES,
-  })
-  const onEvent = eventSink(log)
-  const closers: (() => Promise<unknown> | void)[] = [() => log.close()]
-  const closeAll = async () => {
-    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
-  }
+  const { logLevel: level, logFormat: format } = config.telemetry
+  const log = new Log({ level, format, fd: 2, maxBufferedBytes: LOG_BUFFER_BYTES })
+  const metrics = new Metrics({ onReadError: (err) => log.event('metrics.reader-failed', { err }) })
+  const teardown = new Teardown()
+  teardown.add(() => log.close())
   try {
     log.event('process.started', { version, node: process.version, pid: process.pid })
-    const metrics = new Metrics({ onReadError: (err) => log.event('metrics.reader-failed', { err }) })
-    const childLines = new ChildLines(log, clock)
-    const artifacts = await ArtifactStore.open({
-      ...artifactOptions(config),
-      clock,
-      onEvent,
-      onLine: (pid, line) => childLines.line(`compiler-${pid}`, line),
-    })
-    closers.push(() => artifacts.close())
-    closers.push(observeProcess(metrics, { version, onnxruntime: artifacts.ortVersion }))
-
-    const registry = new FolderRegistry({ ...store, defaults: model, clock, onEvent })
-    const folderStore = new FolderStore(store)
-    const rollouts: Rollouts = new Rollouts({
-      resolve: (ref) => registry.resolve(ref),
-      aliasesOf: (name) => [...registry.aliasesOf(name).keys()],
-      isResident: (key) => replica.stateOf(key).state === 'READY',
-      load: (one) => replica.load(one, NEVER),
-      retire: (key) => replica.retire(key),
-      onEvent,
-    })
-    const running = await startReplica({
-      id: await replicaId(cache.dir),
-      config,
-      clock,
-      artifacts,
-      stage: (one) => folderStore.stage(one),
-      log,
-      metrics,
-      childLines,
-      onResident: (one) => rollouts.watch(one),
-      onGone: (one) => rollouts.forget(one),
-    })
-    const { replica } = running
-    const pins = new Pins({
-      refs: cache.pins.map(parseModelRef),
-      resolve: (ref) => rollouts.resolve(ref),
-      pin: (one) => replica.pin(one, NEVER),
-      unpin: (key) => replica.unpin(key),
-      retry: { baseMs: 1000, maxMs: 60_000 },
-      clock,
-      random: Math.random,
-      onEvent,
-    })
-    closers.push(() => pins.close())
-    registry.onChange((change) => {
-      if (change.kind === 'changed' && change.previous.key === change.version.key) running.applySettings(change.version)
-      else rollouts.refresh(change.version.name)
-      pins.refresh()
-    })
-    metrics.observe('modelmux_models_registered', () => registry.size.versions)
-    await registry.start()
-    closers.push(() => registry.close())
-
-    const directory: VersionDirectory = {
-      resolve: (ref) => rollouts.resolve(ref),
-      versionsOf: (name) => registry.versionsOf(name),
-      aliasesOf: (name) => Object.fromEntries(registry.aliasesOf(name)),
-      names: () => registry.names(),
-      list: () => registry.list(),
-    }
-    const inspect = async (one: Parameters<typeof folderStore.stage>[0], signal: AbortSignal) => {
-      const manifest = artifacts.find(one.sourceId)
-      if (manifest === undefined)
-        return { signature: await artifacts.inspect({ tenant: one.tenant, ...(await folderStore.stage(one, signal)) }) }
-      const { signature, form, plainReason, probe } = manifest
-      const artifact = {
-        form,
-        ...(plainReason !== undefined && { plainReason }),
-        ...(probe !== undefined && { isBatchSafe: probe.isBatchSafe, batchReason: probe.batchReason }),
-      }
-      return { signature, artifact }
-    }
-    const requestMetrics = new RequestMetrics(metrics)
-    const requestLog = new RequestLog(log, { requestLogSample: telemetry.requestLogSample, random: Math.random })
-    const http = new HttpServer(
-      { ...server, maxReceivingBytes: config.scheduler.maxQueuedBytes },
-      {
-        gateway: new Router(directory, Object.assign(replica, { inspect })),
-        clock,
-        log,
-        observer: {
-          requestDone(summary) {
-            requestMetrics.requestDone(summary)
-            requestLog.requestDone(summary)
-          },
-        },
-        metrics: telemetry.metrics ? { contentType: METRICS_CONTENT_TYPE, render: () => metrics.render() } : undefined,
-        version,
-        random: Math.random,
-        bootId: randomBytes(6).toString('base64url'),
-      },
-    )
-    metrics.observe('modelmux_requests_in_flight', () => http.inFlight)
-    const port = await http.listen(server).catch(async (error: unknown) => {
-      await running.stop(0)
-      throw error
-    })
-    const url = `http://${server.host.includes(':') ? `[${server.host}]` : server.host}:${port}`
-    log.event('server.listening', { url })
-
-    let stopped: Promise<boolean> | undefined
-    const stop = async (reason: string): Promise<boolean> => {
-      log.event('server.draining', { reason, inFlight: http.inFlight })
-      const isAnswered = await http.drain(server.drainTimeoutMs)
-      const isWhole = (await running.stop(isAnswered ? server.drainTimeoutMs : 0)) && isAnswered
-      log.event('server.closed', { isWhole })
-      log.event('process.stopped', { reason })
-      await closeAll()
-      return isWhole
-    }
-    return { url, port, stop: (reason) => (stopped ??= stop(reason)) }
+    const base = { config, clock, log, metrics, teardown }
+    const { running, gateway } = await startGateway(base)
+    return await startHttp(base, running, gateway)
   } catch (error) {
-    await closeAll()
+    await teardown.run()
     throw error
   }
+}
+
+/** Everything behind HTTP. */
+async function startGateway(base: Base): Promise<{ running: RunningReplica; gateway: Gateway }> {
+  const { config, clock, log, metrics, teardown } = base
+  const { store, cache, model } = config
+  const onEvent = eventSink(log)
+  const childLines = new ChildLines(log, clock)
+  const artifacts = await ArtifactStore.open({
+    ...artifactOptions(config),
+    clock,
+    onEvent,
+    onLine: (pid, line) => childLines.line(`compiler-${pid}`, line),
+  })
+  teardown.add(() => artifacts.close())
+  teardown.add(observeProcess(metrics, { version, onnxruntime: artifacts.ortVersion }))
+
+  const registry = new FolderRegistry({ ...store, defaults: model, clock, onEvent })
+  const folder = new FolderStore(store)
+  const rollouts: Rollouts = new Rollouts({
+    resolve: (ref) => registry.resolve(ref),
+    aliasesOf: (name) => [...registry.aliasesOf(name).keys()],
+    isResident: (key) => replica.stateOf(key).state === 'READY',
+    load: (one) => replica.load(one, NEVER),
+    retire: (key) => replica.retire(key),
+    onEvent,
+  })
+  const running = await startReplica({
+    id: await replicaId(cache.dir),
+    config,
+    clock,
+    artifacts,
+    stage: (one, signal) => folder.stage(one, signal),
+    log,
+    metrics,
+    childLines,
+    onResident: (one) => rollouts.watch(one),
+    onGone: (one) => rollouts.forget(one),
+  })
+  const { replica } = running
+  // Runs before the artifacts close; a server that drained has stopped it already.
+  teardown.add(() => running.stop(0))
+  const pins = new Pins({
+    refs: cache.pins.map(parseModelRef),
+    resolve: (ref) => rollouts.resolve(ref),
+    pin: (one) => replica.pin(one, NEVER),
+    unpin: (key) => replica.unpin(key),
+    retry: PIN_RETRY,
+    clock,
+    random: Math.random,
+    onEvent,
+  })
+  teardown.add(() => pins.close())
+  registry.onChange((change) => {
+    if (change.kind === 'changed' && change.previous.key === change.version.key) running.applySettings(change.version)
+    else rollouts.refresh(change.version.name)
+    pins.refresh()
+  })
+  metrics.observe('modelmux_models_registered', () => registry.size.versions)
+  await registry.start()
+  teardown.add(() => registry.close())
+
+  const directory: VersionDirectory = {
+    resolve: (ref) => rollouts.resolve(ref),
+    versionsOf: (name) => registry.versionsOf(name),
+    aliasesOf: (name) => Object.fromEntries(registry.aliasesOf(name)),
+    names: () => registry.names(),
+    list: () => registry.list(),
+  }
+  return { running, gateway: new Router(directory, replica) }
+}
+
+async function startHttp(base: Base, running: RunningReplica, gateway: Gateway): Promise<RunningServer> {
+  const { config, clock, log, metrics, teardown } = base
+  const { server, scheduler, telemetry } = config
+  const requestMetrics = new RequestMetrics(metrics)
+  const requestLog = new RequestLog(log, { requestLogSample: telemetry.requestLogSample, random: Math.random })
+  const http = new HttpServer(
+    { ...server, maxReceivingBytes: scheduler.maxQueuedBytes },
+    {
+      gateway,
+      clock,
+      log,
+      observer: {
+        requestDone(summary) {
+          requestMetrics.requestDone(summary)
+          requestLog.requestDone(summary)
+        },
+      },
+      metrics: telemetry.metrics ? { contentType: METRICS_CONTENT_TYPE, render: () => metrics.render() } : undefined,
+      version,
+      random: Math.random,
+      bootId: randomBytes(6).toString('base64url'),
+    },
+  )
+  metrics.observe('modelmux_requests_in_flight', () => http.inFlight)
+  const port = await http.listen(server)
+  const host = server.host.includes(':') ? `[${server.host}]` : server.host
+  const url = `http://${host}:${port}`
+  log.event('server.listening', { url })
+
+  const stop = async (reason: string): Promise<boolean> => {
+    log.event('server.draining', { reason, inFlight: http.inFlight })
+    const isAnswered = await http.drain(server.drainTimeoutMs)
+    // Whoever was cut off is not waited for a second time.
+    const isWhole = (await running.stop(isAnswered ? server.drainTimeoutMs : 0)) && isAnswered
+    log.event('server.closed', { isWhole })
+    log.event('process.stopped', { reason })
+    await teardown.run()
+    return isWhole
+  }
+  let stopped: Promise<boolean> | undefined
+  return { url, port, stop: (reason) => (stopped ??= stop(reason)) }
 }

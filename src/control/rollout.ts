@@ -88,7 +88,10 @@ export class Rollouts {
 
   #begin(text: string, ref: ModelRef, from: ModelVersion, to: ModelVersion): void {
     if (this.#underWay.get(text)?.to.key === to.key) return
-    if (!this.#options.isResident(from.key)) return this.#drop(text, from.name)
+    if (!this.#options.isResident(from.key)) {
+      this.#drop(text, from.name)
+      return
+    }
     const rollout: Rollout = { ref, from, to }
     this.#underWay.set(text, rollout)
     this.#options.onEvent('rollout.started', { ref: text, from: from.key, to: to.key })

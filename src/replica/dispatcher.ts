@@ -2,8 +2,9 @@
  * Hands queued requests to workers and their answers back. Workers pull: whenever one can take more, the queues say what.
  * A worker that is free takes at once; a busy one is given a little ahead, so that it never waits for the round trip.
  */
-import { GatewayError } from '../domain/errors.ts'
+
 import type { Lease } from '../cache/lease.ts'
+import { GatewayError } from '../domain/errors.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
@@ -60,7 +61,10 @@ export class Dispatcher {
   /** Queues a request of a leased key. From here on the dispatcher owns the lease. */
   enqueue(request: ReplicaRequest, lease: Lease): void {
     const { clock, estimates } = this.#options
-    if (request.isSettled) return lease.release()
+    if (request.isSettled) {
+      lease.release()
+      return
+    }
     this.#leases.set(request, lease)
     request.waitsFor = 'a worker'
     request.enqueuedAt = clock.now()

@@ -2,11 +2,12 @@
  * Brings a ModelKey from its source to a ready entry: stage and compile unless the artifact is here, reserve memory, page in.
  * One load per key, begun by the entry table; it belongs to the cache, so it goes on when whoever asked has left.
  */
+
+import type { EntryTable } from '../cache/entry-table.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { ModelVersion, SourceFile } from '../domain/model-version.ts'
 import type { PhaseTimings } from '../domain/phases.ts'
-import type { EntryTable } from '../cache/entry-table.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import { demandOf, type Resident } from './residents.ts'

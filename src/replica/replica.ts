@@ -15,11 +15,23 @@ import { admissionRefusal } from '../scheduler/admission.ts'
 import type { DrainRate } from '../scheduler/drain-rate.ts'
 import type { Occupancy } from '../scheduler/occupancy.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { Inspection, Inspector } from './inspector.ts'
 import type { Loads } from './loads.ts'
 import { ReplicaRequest } from './request.ts'
 import type { Resident } from './residents.ts'
 import type { Sessions } from './sessions.ts'
 import type { StatisticsTable } from './statistics.ts'
+
+/** The states of an entry in the words of the protocol; a failed one has its reason beside it. */
+const STATE_OF = {
+  queued: 'LOADING',
+  fetching: 'LOADING',
+  compiling: 'LOADING',
+  paging: 'LOADING',
+  ready: 'READY',
+  draining: 'UNLOADING',
+  gone: 'UNAVAILABLE',
+} as const
 
 export interface ReplicaOptions {
   readonly id: string
@@ -28,6 +40,7 @@ export interface ReplicaOptions {
   readonly placements: PlacementTable
   readonly residents: ReadonlyMap<string, Resident>
   readonly loads: Loads
+  readonly inspector: Inspector
   readonly sessions: Sessions
   readonly dispatcher: Dispatcher
   readonly occupancy: Occupancy
@@ -134,22 +147,17 @@ export class Replica {
 
   stateOf(key: string): { state: ModelState; reason: string } {
     const status = this.#options.table.get(key)?.status
-    switch (status?.s) {
-      case undefined:
-      case 'gone':
-        return { state: 'UNAVAILABLE', reason: '' }
-      case 'queued':
-      case 'fetching':
-      case 'compiling':
-      case 'paging':
-        return { state: 'LOADING', reason: status.s }
-      case 'ready':
-        return { state: 'READY', reason: '' }
-      case 'draining':
-        return { state: 'UNLOADING', reason: '' }
-      case 'failed':
-        return { state: 'UNAVAILABLE', reason: `${status.error.code}: ${status.error.message}` }
+    if (status === undefined) return { state: 'UNAVAILABLE', reason: '' }
+    if (status.s === 'failed') {
+      return { state: 'UNAVAILABLE', reason: `${status.error.code}: ${status.error.message}` }
     }
+    const state = STATE_OF[status.s]
+    return { state, reason: state === 'LOADING' ? status.s : '' }
+  }
+
+  /** Structure only: from the artifact if there is one, else from the model file. @throws GatewayError */
+  inspect(version: ModelVersion, signal: AbortSignal): Promise<Inspection> {
+    return this.#options.inspector.inspect(version, signal)
   }
 
   statisticsOf(version: ModelVersion): ModelStatistics | undefined {
@@ -191,24 +199,26 @@ export class Replica {
   #lease(request: ReplicaRequest, ifAbsent: InferRequest['ifAbsent']): void {
     const { table, dispatcher } = this.#options
     const lease = table.acquire(request.key)
-    if (lease !== undefined) return dispatcher.enqueue(request, lease)
-    if (ifAbsent === 'refuse') {
-      return request.fail(new GatewayError('MODEL_NOT_HERE', 'the model is not resident here and was not to be loaded'))
+    if (lease !== undefined) {
+      dispatcher.enqueue(request, lease)
+    } else if (ifAbsent === 'refuse') {
+      request.fail(new GatewayError('MODEL_NOT_HERE', 'the model is not resident here and was not to be loaded'))
+    } else {
+      request.waitsFor = 'its model to load'
+      detach(this.#enqueueWhenReady(request))
     }
-    request.waitsFor = 'its model to load'
-    detach(
-      this.#ready(request.version, request.ended).then(
-        ({ lease: own, load }) => {
-          Object.assign(request.timings, load?.timings)
-          request.cache = load === undefined ? 'wait' : load.hasCompiled ? 'compile' : 'load'
-          dispatcher.enqueue(request, own)
-        },
-        (error: unknown) => {
-          // Whoever ended the request has told it why.
-          if (!request.isSettled) request.fail(error instanceof GatewayError ? error : internal(error))
-        },
-      ),
-    )
+  }
+
+  async #enqueueWhenReady(request: ReplicaRequest): Promise<void> {
+    try {
+      const { lease, load } = await this.#ready(request.version, request.ended)
+      Object.assign(request.timings, load?.timings)
+      request.cache = load === undefined ? 'wait' : load.hasCompiled ? 'compile' : 'load'
+      this.#options.dispatcher.enqueue(request, lease)
+    } catch (error) {
+      // Whoever ended the request has told it why.
+      if (!request.isSettled) request.fail(error instanceof GatewayError ? error : internal(error))
+    }
   }
 
   /** A lease, after a load if need be; `load` is set for whoever began it. */

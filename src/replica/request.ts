@@ -4,8 +4,8 @@
  * later is thrown away. A lease it holds is given back by whoever works on it, never by the client's leaving.
  */
 import { GatewayError } from '../domain/errors.ts'
-import type { CacheOutcome, PhaseTimings } from '../domain/phases.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import type { CacheOutcome, PhaseTimings } from '../domain/phases.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 
 /** What the worker made of it. */

@@ -2,11 +2,12 @@
  * Opens and closes sessions in workers: the placements of ready entries. Opening charges memory and mappings first and makes
  * room where either is short; closing gives back only when the worker has confirmed it.
  */
-import { ChildGoneError } from '../child/calls.ts'
-import { GatewayError } from '../domain/errors.ts'
+
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Placement } from '../cache/placement.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
+import { ChildGoneError } from '../child/calls.ts'
+import { GatewayError } from '../domain/errors.ts'
 import { detach } from '../lib/detach.ts'
 import type { OpenReport, OpenSpec } from '../worker/messages.ts'
 import type { Worker } from '../worker/worker.ts'
@@ -122,25 +123,28 @@ export class Sessions {
   }
 
   #send(placement: Placement, worker: Worker, resident: Resident, file: string): Session {
-    const { placements, onOpened } = this.#options
     const opening = worker.open(openSpec(placement, resident, file))
     this.#opening.set(placement.id, opening)
-    detach(
-      opening.then(
-        (report) => {
-          this.#opening.delete(placement.id)
-          // Growth measured in a worker that reuses freed memory may be nothing: the estimate is then the better figure.
-          const privateBytes = Math.max(report.privateBytes, placement.privateBytes)
-          placements.opened(placement.id, { privateBytes, mappings: placement.mappings })
-          onOpened(placement, report)
-        },
-        () => {
-          this.#opening.delete(placement.id)
-          placements.gone(placement.id, 'open failed')
-        },
-      ),
-    )
+    detach(this.#awaitOpen(placement, opening))
     return { placement, opening }
+  }
+
+  async #awaitOpen(placement: Placement, opening: Promise<OpenReport>): Promise<void> {
+    const { placements, onOpened } = this.#options
+    let report: OpenReport
+    try {
+      report = await opening
+    } catch {
+      // Whoever sent work behind the open learns why; here only the cost is given back.
+      placements.gone(placement.id, 'open failed')
+      return
+    } finally {
+      this.#opening.delete(placement.id)
+    }
+    // Growth measured in a worker that reuses freed memory may be nothing: the estimate is then the better figure.
+    const privateBytes = Math.max(report.privateBytes, placement.privateBytes)
+    placements.opened(placement.id, { privateBytes, mappings: placement.mappings })
+    onOpened(placement, report)
   }
 
   async #makeMappings(workerId: string, missing: number): Promise<void> {

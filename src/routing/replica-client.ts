@@ -1,6 +1,7 @@
 /** A replica as the router sees it, in this process or elsewhere. Every method throws GatewayError only. */
-import type { ModelVersion } from '../domain/model-version.ts'
+
 import type { InferAnswer, InferRequest, ModelState, ModelStatistics } from '../domain/inference.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 
 /** What a replica knows of a model's structure without compiling anything. */

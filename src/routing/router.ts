@@ -3,9 +3,9 @@
  * sessions or memory. One replica in this process today; ranking and failing over between many belong here as well.
  */
 import { GatewayError } from '../domain/errors.ts'
+import type { InferAnswer, InferRequest, ModelStatistics } from '../domain/inference.ts'
 import type { ModelRef } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
-import type { InferAnswer, InferRequest, ModelStatistics } from '../domain/inference.ts'
 import type { Gateway, IndexRow, ModelMetadata } from './gateway.ts'
 import type { ReplicaClient, VersionDirectory } from './replica-client.ts'
 

@@ -1,0 +1,48 @@
+/** Tells what a model takes and gives without loading it. */
+import type { Manifest } from '../domain/artifact.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { Signature } from '../domain/tensor-types.ts'
+import type { StagedSource } from './loads.ts'
+
+/** A model's structure, and what is known of its compiled form if there is one. */
+export interface Inspection {
+  readonly signature: Signature
+  readonly artifact?: {
+    readonly form: 'mapped' | 'plain'
+    readonly plainReason?: string
+    readonly isBatchSafe?: boolean
+    readonly batchReason?: string
+  }
+}
+
+export interface InspectorOptions {
+  readonly find: (sourceId: string) => Manifest | undefined
+  readonly stage: (version: ModelVersion, signal: AbortSignal) => Promise<StagedSource>
+  /** Walks a model file's structure; reads no weights and compiles nothing. */
+  readonly walk: (source: StagedSource & { readonly tenant: string }) => Promise<Signature>
+}
+
+export class Inspector {
+  readonly #options: InspectorOptions
+
+  constructor(options: InspectorOptions) {
+    this.#options = options
+  }
+
+  /** @throws GatewayError as staging and walking do */
+  async inspect(version: ModelVersion, signal: AbortSignal): Promise<Inspection> {
+    const { find, stage, walk } = this.#options
+    const manifest = find(version.sourceId)
+    if (manifest !== undefined) return { signature: manifest.signature, artifact: artifactFacts(manifest) }
+    const staged = await stage(version, signal)
+    return { signature: await walk({ ...staged, tenant: version.tenant }) }
+  }
+}
+
+function artifactFacts({ form, plainReason, probe }: Manifest): NonNullable<Inspection['artifact']> {
+  return {
+    form,
+    ...(plainReason !== undefined && { plainReason }),
+    ...(probe !== undefined && { isBatchSafe: probe.isBatchSafe, batchReason: probe.batchReason }),
+  }
+}
