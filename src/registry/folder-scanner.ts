@@ -14,7 +14,8 @@ import { join } from 'node:path'
 import { isVersion, nameProblem } from '../domain/model-ref.ts'
 import { MODEL_FILES } from '../domain/source-identity.ts'
 import type { Clock } from '../lib/clock.ts'
-import { isGone, isInside, isSameNode, type NodeFacts, statFactsSync } from '../lib/file-tree.ts'
+import { isGone, isSameNode, type NodeFacts, statFactsSync } from '../lib/file-tree.ts'
+import { holdsModelFile, listFolder } from './folder-listing.ts'
 import { ModelWatch, type WatchContext } from './model-watch.ts'
 import { ProblemLog } from './problem-log.ts'
 import type { ModelReport, ScannerMessage, ScannerOptions } from './scan-messages.ts'
@@ -169,41 +170,28 @@ export class FolderScanner {
   }
 
   #list(folder: Folder, facts: NodeFacts): void {
-    const files = new Set<string>()
-    const dirs = new Set<string>()
-    for (const entry of readdirSync(folder.path, { withFileTypes: true })) {
-      if (entry.name.startsWith('.')) continue
-      if (entry.isDirectory() || (entry.isSymbolicLink() && this.#leadsToDir(join(folder.path, entry.name))))
-        dirs.add(entry.name)
-      else files.add(entry.name)
-    }
-    const isRacy = Number(facts.mtimeNs / 1_000_000n) > this.#clock.wall() - RACY_MS
+    const { files, dirs, garbled } = listFolder(folder.path, this.#context.modelsRoot)
     folder.digits = [...dirs].filter(isVersion)
     for (const [name, child] of folder.children) {
       if (dirs.has(name)) continue
       this.#forget(child)
       folder.children.delete(name)
     }
-    if (folder.depth < MAX_NAME_DEPTH) {
-      for (const name of dirs) {
-        if (!folder.children.has(name))
-          folder.children.set(
-            name,
-            newFolder(join(folder.path, name), folder.name === '' ? name : `${folder.name}/${name}`, folder.depth + 1),
-          )
-      }
-    }
+    if (folder.depth < MAX_NAME_DEPTH)
+      for (const name of dirs) if (!folder.children.has(name)) folder.children.set(name, childOf(folder, name))
     this.#findModel(folder, files)
-    const isMisplaced =
-      MODEL_FILES.some((name) => files.has(name)) && !isVersion(folder.name.slice(folder.name.lastIndexOf('/') + 1))
-    this.#problems.set(
-      'registry.layout_problem',
-      folder.path,
-      isMisplaced
-        ? 'a model file lies outside a version; expected <name>/<version>/model.onnx with a number as version'
-        : undefined,
-    )
+    this.#tellMisplaced(folder, files)
+    for (const name of garbled)
+      this.#problems.set('registry.name_skipped', join(folder.path, name), 'its bytes are not UTF-8')
+    const isRacy = Number(facts.mtimeNs / 1_000_000n) > this.#clock.wall() - RACY_MS
     folder.listed = isRacy ? undefined : facts
+  }
+
+  #tellMisplaced(folder: Folder, files: ReadonlySet<string>): void {
+    const lastSegment = folder.name.slice(folder.name.lastIndexOf('/') + 1)
+    const isMisplaced = !isVersion(lastSegment) && MODEL_FILES.some((name) => files.has(name))
+    const problem = 'a model file lies outside a version; expected <name>/<version>/model.onnx with a number as version'
+    this.#problems.set('registry.layout_problem', folder.path, isMisplaced ? problem : undefined)
   }
 
   /** A folder with at least one version is a model; what was found below it before is not served any more. */
@@ -255,23 +243,15 @@ export class FolderScanner {
 
   /** False for a folder that cannot be looked into: taken for a version it would hide all models beside it. */
   #holdsModelFile(path: string): boolean {
+    let problem: string | undefined
+    let isHeld = false
     try {
-      return MODEL_FILES.some((name) => statFactsSync(join(path, name))?.kind === 'file')
+      isHeld = holdsModelFile(path)
     } catch (error) {
-      if (!isGone(error))
-        this.#problems.set('registry.folder_unreadable', path, error instanceof Error ? error.message : String(error))
-      return false
+      if (!isGone(error)) problem = error instanceof Error ? error.message : String(error)
     }
-  }
-
-  #leadsToDir(path: string): boolean {
-    try {
-      const target = realpathSync.native(path)
-      return isInside(target, this.#context.modelsRoot) && statSync(target).isDirectory()
-    } catch (error) {
-      if (isGone(error)) return false
-      throw error
-    }
+    this.#problems.set('registry.folder_unreadable', path, problem)
+    return isHeld
   }
 
   #forget(folder: Folder): void {
@@ -306,6 +286,10 @@ export class FolderScanner {
 
 class RootLostError extends Error {
   override readonly name = 'RootLostError'
+}
+
+function childOf(parent: Folder, name: string): Folder {
+  return newFolder(join(parent.path, name), parent.name === '' ? name : `${parent.name}/${name}`, parent.depth + 1)
 }
 
 function newFolder(path: string, name: string, depth: number): Folder {
