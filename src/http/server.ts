@@ -58,6 +58,7 @@ export class HttpServer {
   readonly #app: ReturnType<typeof createApp>
   #inFlight = 0
   #isDraining = false
+  #wasCut = false
   #ended: Promise<boolean> | undefined
 
   constructor(options: HttpServerOptions, deps: HttpServerDeps) {
@@ -118,26 +119,27 @@ export class HttpServer {
   /** Cuts every connection off. */
   async destroy(): Promise<void> {
     const ended = this.#end(0)
-    this.#server.closeAllConnections()
+    this.#cut()
     await ended
   }
 
   #end(timeoutMs: number): Promise<boolean> {
     this.#isDraining = true
     this.#ended ??= new Promise((resolve) => {
-      let isWhole = true
-      const timer = this.#deps.clock.after(timeoutMs, () => {
-        isWhole = this.#inFlight === 0
-        this.#server.closeAllConnections()
-      })
+      const timer = this.#deps.clock.after(timeoutMs, () => this.#cut())
       // The only error there is: it never listened.
       this.#server.close(() => {
         timer.cancel()
-        resolve(isWhole)
+        resolve(!this.#wasCut)
       })
       this.#closeWhenQuiet()
     })
     return this.#ended
+  }
+
+  #cut(): void {
+    this.#wasCut ||= this.#inFlight > 0
+    this.#server.closeAllConnections()
   }
 
   /** Connections that never sent a request count as busy for Node; while draining they are only in the way. */
