@@ -10,6 +10,7 @@
 import { FairShare } from './fair-share.ts'
 import type { HeapNode as Node } from './indexed-heap.ts'
 import { HeapNode, IndexedHeap } from './indexed-heap.ts'
+import type { Link } from './item-list.ts'
 import { ItemList } from './item-list.ts'
 
 /** A request that waits; its identity is the object. Times are monotonic milliseconds. */
@@ -39,13 +40,14 @@ export interface Turn {
 class ModelFlow<T extends QueueItem> {
   readonly key: string
   readonly tenant: TenantFlow<T>
-  readonly items = new ItemList<T>()
+  readonly items: ItemList<T>
   readonly age: Node<ModelFlow<T>>
   place: Node<ModelFlow<T>> | undefined
   servedAt = Number.NEGATIVE_INFINITY
 
-  constructor({ key, enqueuedAt }: QueueItem, tenant: TenantFlow<T>, order: number) {
+  constructor({ key, enqueuedAt }: QueueItem, tenant: TenantFlow<T>, links: Map<T, Link<T>>, order: number) {
     this.key = key
+    this.items = new ItemList(links)
     this.tenant = tenant
     this.age = new HeapNode<ModelFlow<T>>(this, enqueuedAt, order)
   }
@@ -66,6 +68,7 @@ export class FairQueue<T extends QueueItem> {
   readonly #tenants = new FairShare<TenantFlow<T>>()
   readonly #tenantFlows = new Map<string, TenantFlow<T>>()
   readonly #models = new Map<string, ModelFlow<T>>()
+  readonly #links = new Map<T, Link<T>>()
   /** By the time since which a model waits to be served. */
   readonly #ages = new IndexedHeap<ModelFlow<T>>()
   #order = 0
@@ -162,7 +165,7 @@ export class FairQueue<T extends QueueItem> {
   /** Takes one request out, for instance because its client left. O(log n). @returns false when it is not here */
   remove(item: T): boolean {
     const model = this.#models.get(item.key)
-    if (model === undefined || !model.items.has(item)) return false
+    if (model === undefined || !this.#links.has(item)) return false
     this.#drop(model, item)
     return true
   }
@@ -207,7 +210,7 @@ export class FairQueue<T extends QueueItem> {
       this.#tenantFlows.set(item.tenant, tenant)
       tenant.place = this.#tenants.enter(item.tenant, tenant)
     }
-    const model = new ModelFlow(item, tenant, this.#order++)
+    const model = new ModelFlow(item, tenant, this.#links, this.#order++)
     model.place = tenant.models.enter(item.key, model)
     this.#models.set(item.key, model)
     return model

@@ -1,25 +1,27 @@
 /** Requests in order of arrival: a linked list with an index, so that any one can leave in O(1). */
-interface Link<T> {
+export interface Link<T> {
   readonly item: T
   before: Link<T> | undefined
   after: Link<T> | undefined
 }
 
 export class ItemList<T extends { readonly enqueuedAt: number }> implements Iterable<T> {
-  readonly #links = new Map<T, Link<T>>()
+  readonly #links: Map<T, Link<T>>
   #first: Link<T> | undefined
   #last: Link<T> | undefined
+  #size = 0
+
+  /** `links` is an index that lists may share, as long as no item is put into two: most lists are short, and a map is not cheap to make. */
+  constructor(links: Map<T, Link<T>>) {
+    this.#links = links
+  }
 
   get size(): number {
-    return this.#links.size
+    return this.#size
   }
 
   get first(): T | undefined {
     return this.#first?.item
-  }
-
-  has(item: T): boolean {
-    return this.#links.has(item)
   }
 
   /** O(1) for the latest arrival; else as many steps as there are later ones. */
@@ -34,6 +36,7 @@ export class ItemList<T extends { readonly enqueuedAt: number }> implements Iter
     if (after === undefined) this.#last = link
     else after.before = link
     this.#links.set(item, link)
+    this.#size++
   }
 
   remove(item: T): boolean {
@@ -45,6 +48,7 @@ export class ItemList<T extends { readonly enqueuedAt: number }> implements Iter
     if (after === undefined) this.#last = before
     else after.before = before
     this.#links.delete(item)
+    this.#size--
     return true
   }
 
