@@ -283,7 +283,6 @@ export class EntryTable {
 
   #lease(entry: ReadyEntry): Lease {
     const { residency } = entry.status
-    if (residency.leases === 0) this.#order.remove(entry.key)
     residency.leases++
     residency.uses++
     residency.lastUsedAt = this.#clock.now()

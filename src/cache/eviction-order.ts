@@ -1,6 +1,8 @@
 /**
- * Ready entries that nobody uses, least recently used first, and the pins. Leased and pinned entries are not in the order at
- * all, so that finding victims costs as many steps as there are victims, not as there are entries.
+ * Ready entries, least recently used first, and the pins. Pinned entries are not in the order, and leased ones stay where they
+ * were until they are used no more: few are leased at a time, so finding victims costs as many steps as there are victims, not
+ * as there are entries. Taking an entry out for each lease would cost more: lru-cache clears all it ever allocated when its
+ * last entry is deleted.
  */
 import { LRUCache } from 'lru-cache'
 import type { Entry } from './entry.ts'
@@ -24,12 +26,12 @@ export class EvictionOrder {
     this.#resting = new LRUCache({ max: options.maxEntries })
   }
 
-  /** A ready entry without leases becomes the most recently used one; nothing for a pinned one. */
+  /** A ready entry whose use has ended becomes the most recently used one; nothing for a pinned one. */
   rest(entry: Entry): void {
     if (!this.#pinned.has(entry.key)) this.#resting.set(entry.key, entry)
   }
 
-  /** The entry is used, or is no longer ready. */
+  /** The entry is no longer ready. */
   remove(key: string): void {
     this.#resting.delete(key)
   }
@@ -57,8 +59,8 @@ export class EvictionOrder {
     for (const entry of this.#resting.rvalues()) {
       if (entry?.status.s !== 'ready') continue
       const { key, status } = entry
-      const { readyAt, lastUsedAt, uses, loadMs } = status.residency
-      if (now - readyAt < minResidencyMs || hasWork(key)) continue
+      const { readyAt, lastUsedAt, uses, loadMs, leases } = status.residency
+      if (leases > 0 || now - readyAt < minResidencyMs || hasWork(key)) continue
       yield { key, readyAt, lastUsedAt, uses, loadMs }
     }
   }
@@ -67,7 +69,7 @@ export class EvictionOrder {
   soonestMs(now: number): number | undefined {
     let soonest: number | undefined
     for (const entry of this.#resting.rvalues()) {
-      if (entry?.status.s !== 'ready') continue
+      if (entry?.status.s !== 'ready' || entry.status.residency.leases > 0) continue
       const left = entry.status.residency.readyAt + this.#options.minResidencyMs - now
       if (left > 0 && (soonest === undefined || left < soonest)) soonest = left
     }
