@@ -1,18 +1,18 @@
 /**
- * The metrics of the table, with names and labels checked by the compiler. Counters and gauges are observable instruments of
- * OpenTelemetry, histograms (which OpenTelemetry cannot observe) join its reader as a metric producer; a scrape collects all
- * of them and prints Prometheus' text format.
+ * The metrics of the table, with names and labels checked by the compiler. Counters are observable instruments of
+ * OpenTelemetry, histograms and gauges join its reader as a metric producer; a scrape collects all of them and prints
+ * Prometheus' text format.
  */
-import type { Meter, ObservableResult } from '@opentelemetry/api'
+import type { Meter } from '@opentelemetry/api'
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { CounterCell, Family, HistogramCell } from './cells.ts'
-import { HistogramProducer } from './histogram-producer.ts'
-import type { CounterName, GaugeName, HistogramName, LabelOf, LabelValues, MetricName } from './metric-table.ts'
+import type { CounterName, GaugeName, HistogramName, LabelOf, MetricName, MetricRow } from './metric-table.ts'
 import { METRICS } from './metric-table.ts'
+import type { Reader } from './own-metrics.ts'
+import { OwnMetrics, samples } from './own-metrics.ts'
 
-/** One number now, or one for each set of label values; undefined = nothing to say yet. */
-export type Reading<L extends string> = number | undefined | Iterable<readonly [labels: LabelValues<L>, value: number]>
+export type { Reader, Reading } from './own-metrics.ts'
 
 export type CounterFamily<N extends CounterName> = Family<LabelOf<N>, CounterCell>
 export type HistogramFamily<N extends HistogramName> = Family<LabelOf<N>, HistogramCell>
@@ -20,7 +20,7 @@ export type HistogramFamily<N extends HistogramName> = Family<LabelOf<N>, Histog
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 export interface MetricsOptions {
-  /** Told of every gauge whose reader threw; the others are printed all the same. */
+  /** Told of every reader that threw; the other metrics are printed all the same. */
   readonly onReadError: (error: unknown) => void
 }
 
@@ -28,8 +28,8 @@ export class Metrics {
   readonly #options: MetricsOptions
   readonly #families = new Map<MetricName, unknown>()
   readonly #observed = new Set<MetricName>()
-  readonly #histograms = new HistogramProducer()
-  readonly #reader = new PrometheusExporter({ preventServerStart: true, metricProducers: [this.#histograms] })
+  readonly #own = new OwnMetrics()
+  readonly #reader = new PrometheusExporter({ preventServerStart: true, metricProducers: [this.#own] })
   readonly #provider = new MeterProvider({ readers: [this.#reader] })
   readonly #meter: Meter = this.#provider.getMeter('modelmux')
   // Without target_info and without scope labels: neither says anything that build_info does not.
@@ -54,16 +54,13 @@ export class Metrics {
     return this.#family(name, () => {
       const { labels, buckets } = METRICS[name]
       const family = new Family<LabelOf<N>, HistogramCell>(labels, () => new HistogramCell(buckets))
-      this.#histograms.add(name, METRICS[name], family)
+      this.#own.addHistogram(name, METRICS[name], family)
       return family
     })
   }
 
   /** Reads a gauge, or a counter kept elsewhere, at each scrape. Once for each name. */
-  observe<N extends GaugeName | CounterName>(
-    name: N,
-    read: () => Reading<LabelOf<N>> | Promise<Reading<LabelOf<N>>>,
-  ): void {
+  observe<N extends GaugeName | CounterName>(name: N, read: Reader<LabelOf<N>>): void {
     if (this.#families.has(name)) throw new Error(`the metric ${name} is counted here already`)
     this.#observe(name, read)
   }
@@ -83,7 +80,7 @@ export class Metrics {
   async #collect(): Promise<string> {
     const { resourceMetrics, errors } = await this.#reader.collect()
     for (const error of errors) this.#options.onReadError(error)
-    return `${this.#serializer.serialize(resourceMetrics)}\n`
+    return `${this.#serializer.serialize(resourceMetrics).trimEnd()}\n`
   }
 
   #family<F>(name: MetricName, create: () => F): F {
@@ -95,24 +92,17 @@ export class Metrics {
     return family
   }
 
-  #observe<L extends string>(name: MetricName, read: () => Reading<L> | Promise<Reading<L>>): void {
+  #observe<L extends string>(name: MetricName, read: Reader<L>): void {
     if (this.#observed.has(name)) throw new Error(`the metric ${name} has a reader already`)
     this.#observed.add(name)
-    const { type, unit, help } = METRICS[name]
-    const options = { unit, description: help }
-    const instrument =
-      type === 'counter'
-        ? this.#meter.createObservableCounter(name, options)
-        : this.#meter.createObservableGauge(name, options)
-    instrument.addCallback(async (result) => report(result, await read()))
+    const row: MetricRow = METRICS[name]
+    if (row.type === 'gauge') {
+      this.#own.addGauge(name, row, read)
+      return
+    }
+    const instrument = this.#meter.createObservableCounter(name, { unit: row.unit, description: row.help })
+    instrument.addCallback(async (result) => {
+      for (const [labels, value] of samples(await read())) result.observe(value, labels)
+    })
   }
-}
-
-function report<L extends string>(result: ObservableResult, reading: Reading<L>): void {
-  if (reading === undefined) return
-  if (typeof reading === 'number') {
-    result.observe(reading)
-    return
-  }
-  for (const [labels, value] of reading) result.observe(value, labels)
 }
