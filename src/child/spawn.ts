@@ -71,6 +71,8 @@ export function spawnChild(options: SpawnOptions): Child {
       ? command
       : ['/bin/sh', '-c', `ulimit -d ${Math.ceil(options.dataLimitBytes / 1024)} && exec "$@"`, 'sh', ...command]
   const child: ChildProcess = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  // A process that could not be made says so by an event too, which nobody would hear once this throws.
+  child.on('error', () => {})
   const channel = child.stdio[CHANNEL_FD] as Duplex
   if (child.pid === undefined) throw new Error(`cannot start ${file}`)
   // The channel reports the death as an ordinary close; EPIPE and ECONNRESET of the last writes say nothing more.
