@@ -285,7 +285,7 @@ describe('a worker process', () => {
 
 describe('a pool of workers', () => {
   it('finishes the calls under way when it is closed, refuses new ones, and leaves no process', async () => {
-    await using folder = await modelFolder()
+    const folder = await modelFolder()
     const own = newPool(2)
     await own.start()
     const pids = own.workers.map(({ pid }) => pid)
@@ -300,6 +300,7 @@ describe('a pool of workers', () => {
       [false, false],
     )
     for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+    await folder[Symbol.asyncDispose]()
   })
 
   it('closes when it never started', async () => {
