@@ -9,6 +9,7 @@ import { systemClock } from '../src/lib/clock.ts'
 import type { Bench, BenchContext } from './bench/bench.ts'
 import { BENCHES } from './bench/index.ts'
 import { describeMachine } from './measure/machine.ts'
+import { CLASS_NAMES, type ClassName } from './models/index.ts'
 import { type BenchResult, isMet } from './report/bench-result.ts'
 import { ProgressLine } from './report/progress-line.ts'
 import { renderResult } from './report/table.ts'
@@ -26,6 +27,7 @@ interface Options {
   /** Undefined: as many as the bench wants. */
   readonly reps: number | undefined
   readonly scale: number
+  readonly classes: readonly ClassName[] | undefined
   readonly command: string
 }
 
@@ -39,6 +41,7 @@ function readOptions(argv: readonly string[]): Options {
       enforce: { type: 'boolean', default: false },
       reps: { type: 'string' },
       scale: { type: 'string' },
+      classes: { type: 'string' },
     },
   })
   const wantedReps = values.reps ?? (values.quick ? String(QUICK_REPS) : undefined)
@@ -55,8 +58,15 @@ function readOptions(argv: readonly string[]): Options {
     enforces: values.enforce,
     reps,
     scale,
+    classes: values.classes?.split(',').map(className),
     command: ['npm run bench --', ...argv].join(' '),
   }
+}
+
+function className(text: string): ClassName {
+  const found = CLASS_NAMES.find((name) => name === text.trim().toUpperCase())
+  if (found === undefined) throw new RangeError(`--classes has '${text}', expected some of ${CLASS_NAMES.join(', ')}`)
+  return found
 }
 
 function chosen(names: readonly string[]): Bench[] {
@@ -72,11 +82,12 @@ function usage(): string {
     ({ name, question, minutes }) => `  ${name.padEnd(4)} ${question} (about ${minutes} minutes)`,
   )
   return [
-    'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--json] [--enforce]',
+    'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--classes M,R] [--json] [--enforce]',
     ...list,
     '  --quick    one short repetition at a hundredth of the scale: shows that it works',
     '  --reps     repetitions of everything compared, 5 by default (30 for B6)',
     '  --scale    share of the models, 1 by default',
+    '  --classes  only these classes of models, where the bench has several',
     '  --json     print JSON instead of tables',
     '  --enforce  end with 2 when a gate is missed',
     '',
@@ -88,6 +99,7 @@ async function runBench(bench: Bench, options: Options, signal: AbortSignal): Pr
   const context: BenchContext = {
     reps: options.reps ?? bench.reps,
     scale: options.scale,
+    classes: options.classes,
     isQuick: options.isQuick,
     folder: join(RESULTS, 'work', bench.name),
     signal,

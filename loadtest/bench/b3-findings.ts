@@ -21,7 +21,7 @@ export interface ClassRun {
   readonly metrics: Record<Side, MetricsSnapshot>
 }
 
-export function findings(runs: readonly ClassRun[], heap: HeapReport): BenchFindings {
+export function findings(runs: readonly ClassRun[], heap: HeapReport | undefined): BenchFindings {
   return {
     tables: [zipfTable(runs), touchTable(runs), memoryTable(runs, heap)],
     gates: gatesOf(runs, heap),
@@ -47,7 +47,7 @@ function touchAboveRun({ samples }: ClassRun): number {
   return p50('first touch') - p50('second touch')
 }
 
-function gatesOf(runs: readonly ClassRun[], heap: HeapReport): Gate[] {
+function gatesOf(runs: readonly ClassRun[], heap: HeapReport | undefined): Gate[] {
   const xs = runs.filter(({ className }) => className === 'XS')
   return [
     ...xs.flatMap((run): Gate[] => [
@@ -68,7 +68,7 @@ function gatesOf(runs: readonly ClassRun[], heap: HeapReport): Gate[] {
     ]),
     {
       name: 'heap of the registry per model',
-      value: heap.heapBytesPerModel,
+      value: heap?.heapBytesPerModel ?? Number.NaN,
       unit: 'B',
       bound: 'at most',
       limit: 2048,
@@ -124,8 +124,9 @@ function touchTable(runs: readonly ClassRun[]): Table {
   }
 }
 
-function memoryTable(runs: readonly ClassRun[], heap: HeapReport): Table {
+function memoryTable(runs: readonly ClassRun[], heap: HeapReport | undefined): Table {
   const mib = (bytes: number) => bytes / 2 ** 20
+  const isMeasured = (className: ClassName, side: Side) => className === runs[0]?.className && side === 'many'
   const rows = runs.flatMap(({ className, counts, usage, metrics }) =>
     SIDES.map((side): Cell[] => [
       className,
@@ -135,8 +136,8 @@ function memoryTable(runs: readonly ClassRun[], heap: HeapReport): Table {
       mib(usage[side].pssBytes),
       mib(usage[side].privateBytes),
       mib(metrics[side].sum('modelmux_process_resident_bytes')),
-      className === 'XS' && side === 'many' ? heap.heapBytesPerModel : undefined,
-      className === 'XS' && side === 'many' ? heap.residentBytesPerModel : undefined,
+      isMeasured(className, side) ? heap?.heapBytesPerModel : undefined,
+      isMeasured(className, side) ? heap?.residentBytesPerModel : undefined,
     ]),
   )
   return {

@@ -35,7 +35,7 @@ export function findings(all: readonly ClassStarts[]): BenchFindings {
     notes: [
       'Family full, one row, binary bodies, one request at a time; every repetition is another customer’s model.',
       'Time to first answer: ours from sending the request to its answer over HTTP; plain is create with default options plus the first run, called directly.',
-      'First touch and plain: the source is in the page cache unless it says dropped. Pages dropped: neither the artifact nor the source has a page in memory (checked).',
+      'First touch and plain: the source is in the page cache unless it says dropped. Pages dropped: no page of the artifact is in memory (checked).',
       ...all.flatMap(({ problems }) => problems.slice(0, 3)),
     ],
     wrong: all.reduce((sum, { problems }) => sum + problems.length, 0),

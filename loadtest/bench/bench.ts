@@ -1,4 +1,5 @@
 /** What every bench is: a question, and a run that answers it within bounds. */
+import type { ClassName } from '../models/index.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 
 export interface BenchContext {
@@ -6,6 +7,8 @@ export interface BenchContext {
   readonly reps: number
   /** Share of the models that the full bench has, above 0 to 1. */
   readonly scale: number
+  /** Classes asked for on the command line; undefined = all that the bench has. */
+  readonly classes: readonly ClassName[] | undefined
   /** Short runs that prove the bench works. */
   readonly isQuick: boolean
   /** A folder of this bench's own: models are kept in it from run to run, caches are not. */
@@ -24,6 +27,14 @@ export interface Bench {
   /** Repetitions of a full run. */
   readonly reps: number
   run(context: BenchContext): Promise<BenchFindings>
+}
+
+/** Of the classes that a bench has, those asked for. @throws RangeError when none is left */
+export function chosenClasses<Name extends ClassName>({ classes }: BenchContext, all: readonly Name[]): Name[] {
+  const left = all.filter((name) => classes === undefined || classes.includes(name))
+  if (left.length === 0)
+    throw new RangeError(`the bench has the classes ${all.join(', ')}, and none of ${classes?.join(', ')}`)
+  return left
 }
 
 /** `count` scaled, at least `least`. */

@@ -1,4 +1,7 @@
-/** What is being done, on one line that is written over on a terminal and on lines of their own elsewhere. */
+/**
+ * What is being done, on one line that is written over on a terminal. Elsewhere each thing is a line of its own, and a bar that moves is
+ * no new thing.
+ */
 
 export interface TextSink {
   readonly isTTY?: boolean
@@ -8,6 +11,7 @@ export interface TextSink {
 
 const DEFAULT_COLUMNS = 80
 const BAR_CELLS = 24
+const BAR = / \[[#.]*\] \d+ %$/
 
 export class ProgressLine {
   readonly #sink: TextSink
@@ -18,12 +22,13 @@ export class ProgressLine {
   }
 
   show(text: string): void {
-    if (text === this.#last) return
-    this.#last = text
+    const said = this.#sink.isTTY === true ? text : text.replace(BAR, '')
+    if (said === this.#last) return
+    this.#last = said
     if (this.#sink.isTTY === true) {
       this.#sink.write(`\r\u001b[2K${text.slice(0, (this.#sink.columns ?? DEFAULT_COLUMNS) - 1)}`)
     } else {
-      this.#sink.write(`${text}\n`)
+      this.#sink.write(`${said}\n`)
     }
   }
 

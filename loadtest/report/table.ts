@@ -2,6 +2,9 @@
 import { type BenchResult, type Gate, isMet, type Table } from './bench-result.ts'
 import { formatCell, formatNumber } from './format.ts'
 
+/** Markdown wants a dash and a colon at least. */
+const RULE_WIDTH = 3
+
 export function renderResult(result: BenchResult): string {
   const { machine } = result
   const memory = `${formatNumber(machine.memoryBytes / 2 ** 30)} GiB`
@@ -22,7 +25,7 @@ export function renderResult(result: BenchResult): string {
 export function renderTable({ title, columns, rows }: Table): string {
   const titles = columns.map(({ title: text, unit }) => (unit === undefined ? text : `${text} [${unit}]`))
   const cells = rows.map((row) => columns.map((_, i) => formatCell(row[i])))
-  const widths = titles.map((text, i) => Math.max(text.length, ...cells.map((row) => row[i]?.length ?? 0)))
+  const widths = titles.map((text, i) => Math.max(text.length, RULE_WIDTH, ...cells.map((row) => row[i]?.length ?? 0)))
   const isText = columns.map((_, i) => rows.every((row) => typeof row[i] === 'string'))
   const line = (row: readonly string[]): string => {
     const padded = row.map((text, i) =>

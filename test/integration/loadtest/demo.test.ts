@@ -60,7 +60,10 @@ describe('demo', async () => {
     const { stdout } = await promisify(execFile)('sh', ['-c', command])
     const { outputs } = JSON.parse(stdout) as { outputs: { name: string; data: number[] }[] }
     assert.equal(outputs[0]?.name, 'scores')
-    assert.ok(largestDeviation(outputs[0].data, expected) < 1e-3, `${outputs[0].data} is not ${expected}`)
+    assert.ok(
+      largestDeviation(outputs[0].data, expected) < 1e-3,
+      `[${outputs[0].data.join()}] is not [${expected.join()}]`,
+    )
     demo.interrupt()
     assert.equal((await demo.ended).code, 0)
   })

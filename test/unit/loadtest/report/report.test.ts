@@ -164,6 +164,13 @@ describe('progress line', () => {
     assert.equal(written(false), 'one\na longer line than fits\n')
   })
 
+  it('does not repeat a line elsewhere because its bar moved', () => {
+    let text = ''
+    const line = new ProgressLine({ write: (part: string) => (text += part) })
+    for (let done = 0; done <= 4; done += 1) line.show(`writing ${progressBar(done, 4)}`)
+    assert.equal(text, 'writing\n')
+  })
+
   it('has a bar', () => {
     assert.equal(progressBar(1, 4), '[######..................] 25 %')
     assert.equal(progressBar(0, 0), '[########################] 100 %')
