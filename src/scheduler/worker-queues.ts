@@ -215,8 +215,6 @@ export class WorkerQueues<T extends QueueItem> {
       const home = this.#queueFor(key)
       if (home !== queue) moved.push(...queue.takeAll(key))
     }
-    // In order of arrival, so that each queue sees its new models as if they had come to it.
-    moved.sort((a, b) => a.enqueuedAt - b.enqueuedAt)
     for (const item of moved) this.#homes.delete(item.key)
     for (const item of moved) this.enqueue(item)
   }

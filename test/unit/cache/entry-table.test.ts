@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { GatewayError } from '../../../src/domain/errors.ts'
+import { cacheBench, never } from '../../support/cache-bench.ts'
 import { assertCacheAtRest, assertCacheInvariants } from '../../support/cache-invariants.ts'
 import { settle } from '../../support/manual-clock.ts'
-import { cacheBench, never } from '../../support/cache-bench.ts'
 
 const TEN = { privateBytes: 10, activationBytes: 0, blobs: [] }
 
@@ -131,6 +131,35 @@ describe('an entry table', () => {
     table.freed('a')
     await settle()
     assert.deepEqual(granted, ['c', 'd'])
+  })
+
+  it('does not let small claims overtake a large one for ever', async () => {
+    const { table, ledger, load } = cacheBench({ budgetBytes: 30, autoFree: false })
+    await load('a', TEN, { placement: 1 })
+    await load('b', TEN, { placement: 2 })
+    await load('c', { privateBytes: 9, activationBytes: 0, blobs: [] }, { placement: 3 })
+    const granted: string[] = []
+    for (const [key, privateBytes] of [
+      ['large', 20],
+      ['small', 1],
+    ] as const) {
+      table.begin(key)
+      table.claim(key, { privateBytes, activationBytes: 0, blobs: [] }).then(
+        () => granted.push(key),
+        () => assert.fail(`${key} was refused`),
+      )
+    }
+    await settle()
+    assert.deepEqual(granted, [], 'one byte is free, but the large claim came first')
+    for (const [key, placement] of [
+      ['a', 1],
+      ['b', 2],
+    ] as const) {
+      ledger.removePlacement(key, placement)
+      table.freed(key)
+    }
+    await settle()
+    assert.deepEqual(granted, ['large', 'small'])
   })
 
   it('evicts nobody for bytes that are in memory already', async () => {
