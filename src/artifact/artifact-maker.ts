@@ -76,10 +76,12 @@ export class ArtifactMaker {
   compile(source: ArtifactSource): Promise<Compiled> {
     return this.#flights.run(source.sourceId, async () => {
       try {
-        return await this.#compile(source)
+        return await this.#compile(source, true)
       } catch (error) {
         // What is refused while it changes may be half of something good.
         if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
+        // Made-up integers can be nonsense that a good model hangs or dies of: it gets the benefit of the doubt, once.
+        if (diedOfCheck(error) && (await this.#takesIntegers(source))) return await this.#compile(source, false)
         throw error
       }
     })
@@ -99,7 +101,7 @@ export class ArtifactMaker {
     return signature
   }
 
-  async #compile(source: ArtifactSource): Promise<Compiled> {
+  async #compile(source: ArtifactSource, makesInputs: boolean): Promise<Compiled> {
     const { pool, clock, sources, index } = this.#parts
     const queued = clock.now()
     return await pool.compile(source.tenant, source.bytes, async (turn) => {
@@ -113,7 +115,7 @@ export class ArtifactMaker {
       const known = index.get(artifact)
       const { manifest, timings } =
         known === undefined
-          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, turn))
+          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, makesInputs, turn))
           : { manifest: known, timings: {} }
       if (known !== undefined) await this.#throwIfChanged(source)
       sources.remember(source.sourceId, examined.digest)
@@ -131,7 +133,13 @@ export class ArtifactMaker {
     })
   }
 
-  async #make(artifact: string, source: ArtifactSource, examined: ExamineReply, turn: CompilerTurn): Promise<Compiled> {
+  async #make(
+    artifact: string,
+    source: ArtifactSource,
+    examined: ExamineReply,
+    makesInputs: boolean,
+    turn: CompilerTurn,
+  ): Promise<Compiled> {
     const { clock, options, platform } = this.#parts
     const { dir, modelFile, intraOpThreads, warmUp } = source
     const { minBlobBytes, inlineLimitBytes } = options
@@ -148,6 +156,7 @@ export class ArtifactMaker {
       inlineLimitBytes,
       intraOpThreads,
       warmUp,
+      makesInputs,
       ...(signature === undefined ? {} : { signature }),
     }
     const reply = await turn.call<CompileReply>(COMPILER_CALLS.compile, call)
@@ -180,18 +189,21 @@ export class ArtifactMaker {
     if (before === undefined) throw gone()
     const release = index.hold(artifact, () => clock.now())
     try {
+      const bytes = index.ownBytesOf(artifact) + before.blobs.reduce((sum, blob) => sum + blob.bytes, 0)
       const call: ProbeCall = {
         cache: this.#parts.dir,
         file: before.file,
         graphBytes: before.graph.bytes,
+        bytes,
         form: before.form,
         signature: before.signature,
         limits: this.#limits(),
         intraOpThreads,
         warmUp,
+        // What the check could not run, or must not, the probe does not try either.
+        makesInputs: before.check !== 'first-request',
         budgetMs: options.probeBudgetMs,
       }
-      const bytes = index.ownBytesOf(artifact) + before.blobs.reduce((sum, blob) => sum + blob.bytes, 0)
       const probe = await pool.inBackground(tenant, bytes, (turn) => turn.call<ProbeReply>(COMPILER_CALLS.probe, call))
       const current = index.get(artifact)
       // Removed meanwhile: a manifest written now would name files that are gone.
@@ -221,12 +233,21 @@ export class ArtifactMaker {
     return { maxNodes, extraDomains }
   }
 
+  async #takesIntegers(source: ArtifactSource): Promise<boolean> {
+    const { inputs } = await this.inspect(source)
+    return inputs.some(({ datatype }) => /^U?INT/.test(datatype))
+  }
+
   async #throwIfChanged(source: ArtifactSource): Promise<void> {
     if (await source.isUnchanged()) return
     throw new GatewayError('MODEL_LOADING', 'the model file changed while it was compiled; it is tried again', {
       retryAfterMs: CHANGED_RETRY_MS,
     })
   }
+}
+
+function diedOfCheck(error: unknown): boolean {
+  return error instanceof GatewayError && error.facts.details?.phase === 'check'
 }
 
 function gone(): GatewayError {

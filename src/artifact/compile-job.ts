@@ -3,8 +3,8 @@
  * as workers will, and compare answers. What cannot be made `mapped` becomes `plain`; only what the engine cannot open at all, or what
  * goes over the memory cap, is an error. The manifest is the parent's to write, last.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import { readProcessMemory } from '../child/memory.ts'
 import type { GatewayError } from '../domain/errors.ts'
 import { asGatewayError } from '../domain/errors.ts'
@@ -16,6 +16,7 @@ import { checkAnswers, isOutOfMemory } from './check.ts'
 import type { CheckResult } from './check.ts'
 import type { CompileCall, CompileReply } from './compiler-protocol.ts'
 import { walkFile } from './examine-job.ts'
+import { ExternalWindows } from './external-windows.ts'
 import { decodeGiven } from './given-inputs.ts'
 import { graphFile, stagingFolder } from './layout.ts'
 import { PhaseWatch } from './phase-watch.ts'
@@ -23,7 +24,6 @@ import { copyPlain } from './plain-copy.ts'
 import { withFile } from './range-reader.ts'
 import { refusal } from './refusal.ts'
 import { writeMoved } from './rewrite.ts'
-import { ByteWindow } from './wire.ts'
 
 const SAVED_DATA = 'saved.data'
 /** A session costs at least this much; and freed memory of the child's earlier jobs hides what a small one takes. */
@@ -31,19 +31,29 @@ const SESSION_BASE_BYTES = 128 * 1024
 
 type Mapped = Pick<CompileReply, 'graph' | 'blobs' | 'check' | 'privateBytes' | 'signature'>
 
-/** @throws GatewayError ARTIFACT_INVALID */
-export async function compile(call: CompileCall, jobId: number): Promise<CompileReply> {
-  const watch = new PhaseWatch()
+interface Job {
+  readonly call: CompileCall
+  /** Absolute path of the model file. */
+  readonly source: string
+  /** A folder of this job alone. */
+  readonly staging: string
+  readonly watch: PhaseWatch
+  /** Called before the model runs on inputs that were made up. */
+  readonly onCheck: () => void
+}
+
+/** `jobId` tells this process's jobs apart. @throws GatewayError ARTIFACT_INVALID */
+export async function compile(call: CompileCall, jobId: number, onCheck: () => void): Promise<CompileReply> {
   const staging = join(call.cache, stagingFolder, `${call.artifact}-${process.pid}-${jobId}`)
   mkdirSync(staging, { recursive: true })
+  const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {
-    const source = join(call.dir, call.modelFile)
-    const attempt = await compileMapped(call, source, staging, watch)
+    const attempt = await compileMapped(job)
     if (!(attempt instanceof PlainReason)) {
-      return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: watch.timings }
+      return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: job.watch.timings }
     }
     rmSync(join(call.cache, graphFile(call.artifact)), { force: true })
-    return await compilePlain(call, source, staging, attempt.reason, watch)
+    return await compilePlain(job, attempt.reason)
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
@@ -58,12 +68,8 @@ class PlainReason {
   }
 }
 
-async function compileMapped(
-  call: CompileCall,
-  source: string,
-  staging: string,
-  watch: PhaseWatch,
-): Promise<Mapped | PlainReason> {
+async function compileMapped(job: Job): Promise<Mapped | PlainReason> {
+  const { call, source, staging, watch } = job
   const saveTo = join(staging, 'saved.onnx')
   const isExternal = call.bytes > call.inlineLimitBytes
   let reference: EngineSession
@@ -81,7 +87,7 @@ async function compileMapped(
     // What `.ort` held is walked in the form that will be opened; a refusal of it is final, whatever would open.
     const declared =
       call.signature ?? walkFile(staging, 'saved.onnx', { limits: call.limits, allowHardLinks: false }).facts.signature
-    return await moveOrGiveUp(call, declared, reference, staging, watch)
+    return await moveOrGiveUp(job, declared, reference)
   } finally {
     await reference.release()
   }
@@ -96,15 +102,10 @@ async function moveOrGiveUp(...args: Parameters<typeof moveAndCheck>): Promise<M
   }
 }
 
-async function moveAndCheck(
-  call: CompileCall,
-  declared: Signature,
-  reference: EngineSession,
-  staging: string,
-  watch: PhaseWatch,
-): Promise<Mapped | PlainReason> {
+async function moveAndCheck(job: Job, declared: Signature, reference: EngineSession): Promise<Mapped | PlainReason> {
+  const { call, staging, watch } = job
   const blobs = new BlobStore(call.cache, staging)
-  const graph = moveTensors(call, staging, blobs)
+  const graph = moveTensors(job, blobs)
   watch.mark('move')
   const path = join(call.cache, graphFile(call.artifact))
   renameSync(join(staging, 'graph.onnx'), path)
@@ -116,12 +117,9 @@ async function moveAndCheck(
   watch.mark('open')
   try {
     const signature = withShapes(declared, candidate.signature)
-    const { check, problem }: CheckResult = await checkAnswers(
-      reference,
-      candidate,
-      signature,
-      decodeGiven(call.warmUp, signature),
-    )
+    const given = decodeGiven(call.warmUp, signature)
+    if (given.length === 0 && call.makesInputs) job.onCheck()
+    const { check, problem }: CheckResult = await checkAnswers(reference, candidate, signature, given, call)
     if (problem !== undefined) return new PlainReason(`the artifact's answers differ from the original's: ${problem}`)
     const grown = (await privateBytes()) - before
     watch.mark('check')
@@ -137,29 +135,23 @@ async function moveAndCheck(
   }
 }
 
-function moveTensors(call: CompileCall, staging: string, blobs: BlobStore): CompileReply['graph'] {
-  const plan = { blobs, minBytes: call.minBlobBytes }
-  const rewrite = (external: ReadonlyMap<string, ByteWindow>) =>
-    withFile(join(staging, 'saved.onnx'), (window) =>
-      writeMoved(window, join(staging, 'graph.onnx'), { ...plan, external }),
-    )
-  if (call.bytes <= call.inlineLimitBytes) return rewrite(new Map())
-  const fd = openSync(join(staging, SAVED_DATA), 'r')
+function moveTensors({ call, staging }: Job, blobs: BlobStore): CompileReply['graph'] {
+  // A save that is not external still refers to the source's data files for tensors that the optimiser left as they were.
+  const paths = new Map([[SAVED_DATA, join(staging, SAVED_DATA)]])
+  for (const path of call.files.slice(1)) paths.set(relative(dirname(call.modelFile), path), join(call.dir, path))
+  const external = new ExternalWindows(paths)
   try {
-    return rewrite(new Map([[SAVED_DATA, ByteWindow.ofFile(fd, fstatSync(fd).size)]]))
+    return withFile(join(staging, 'saved.onnx'), (window) =>
+      writeMoved(window, join(staging, 'graph.onnx'), { blobs, minBytes: call.minBlobBytes, external }),
+    )
   } finally {
-    closeSync(fd)
+    external.close()
   }
 }
 
 /** The original opened in full; if even that fails, the model is no good. */
-async function compilePlain(
-  call: CompileCall,
-  source: string,
-  staging: string,
-  plainReason: string,
-  watch: PhaseWatch,
-): Promise<CompileReply> {
+async function compilePlain(job: Job, plainReason: string): Promise<CompileReply> {
+  const { call, source, staging, watch } = job
   const before = await privateBytes()
   let session: EngineSession
   try {
@@ -227,5 +219,8 @@ function isRefusal(error: unknown): error is GatewayError {
 function wordsOf(error: unknown): string {
   const { message, cause } = error instanceof Error ? error : new Error(String(error))
   const text = cause instanceof Error ? cause.message : message
-  return (text.split('\n')[0] ?? '').replace(/^\/onnxruntime_src\S+ .*?\) /, '').slice(0, 400)
+  return (text.split('\n')[0] ?? '')
+    .replace(/^\/onnxruntime_src\S+ .*?\) /, '')
+    .replace(/^Load model from \S+ failed:\s*/, '')
+    .slice(0, 400)
 }

@@ -6,6 +6,7 @@ import { readProcessMemory } from '../child/memory.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
+import { CHECKING } from './compiler-protocol.ts'
 import { refusal } from './refusal.ts'
 
 export interface CompilerChildOptions {
@@ -20,6 +21,13 @@ export interface CompilerChildOptions {
   onExit(): void
 }
 
+export interface CallDeadlines {
+  /** Milliseconds after which the child is killed, */
+  readonly deadlineMs: number
+  /** and from the moment on when it runs the model on made-up inputs, which may not suit it at all. */
+  readonly checkMs: number
+}
+
 export class CompilerChild {
   readonly dataLimitBytes: number
   /** Whose sources it has read; '' = none yet. */
@@ -31,7 +39,9 @@ export class CompilerChild {
   readonly #clock: Clock
   #isGone = false
   #isEnding = false
-  #killedFor: 'deadline' | undefined
+  #killedAfterMs: number | undefined
+  #isChecking = false
+  #onChecking = () => {}
 
   constructor(options: CompilerChildOptions) {
     this.dataLimitBytes = options.dataLimitBytes
@@ -43,7 +53,9 @@ export class CompilerChild {
       isBackground: options.isBackground,
       onLine: (_stream, line) => options.onLine(line),
     })
-    this.#calls = new ChildCalls(this.#child.channel)
+    this.#calls = new ChildCalls(this.#child.channel, (said) => {
+      if (said.toString() === CHECKING) this.#onChecking()
+    })
     this.exited = this.#child.exited.then((exit) => {
       this.#isGone = true
       options.onExit()
@@ -60,22 +72,30 @@ export class CompilerChild {
 
   /** May it take another job? */
   get isUsable(): boolean {
-    return !this.#isGone && !this.#isEnding && this.#killedFor === undefined
+    return !this.#isGone && !this.#isEnding && this.#killedAfterMs === undefined
   }
 
   /**
    * @throws GatewayError as the child answered it; ARTIFACT_INVALID with `strike` in its details when the child died of the job or had
    * to be killed; DRAINING when the child was told to end meanwhile
    */
-  async call<T>(kind: number, request: object, deadlineMs: number): Promise<T> {
-    const timer = this.#clock.after(deadlineMs, () => {
-      this.#killedFor = 'deadline'
-      this.#child.kill()
-    })
+  async call<T>(kind: number, request: object, { deadlineMs, checkMs }: CallDeadlines): Promise<T> {
+    const deadline = (ms: number) =>
+      this.#clock.after(ms, () => {
+        this.#killedAfterMs = ms
+        this.#child.kill()
+      })
+    let timer = deadline(deadlineMs)
+    this.#isChecking = false
+    this.#onChecking = () => {
+      this.#isChecking = true
+      timer.cancel()
+      timer = deadline(checkMs)
+    }
     try {
       return JSON.parse((await this.#calls.call(kind, [Buffer.from(JSON.stringify(request))])).toString()) as T
     } catch (error) {
-      throw error instanceof ChildGoneError ? await this.#deathError(deadlineMs, error) : error
+      throw error instanceof ChildGoneError ? await this.#deathError(error) : error
     } finally {
       timer.cancel()
     }
@@ -97,22 +117,19 @@ export class CompilerChild {
     this.#child.kill()
   }
 
-  async #deathError(deadlineMs: number, cause: ChildGoneError): Promise<GatewayError> {
+  async #deathError(cause: ChildGoneError): Promise<GatewayError> {
     const { code, signal } = await this.#child.exited
-    if (this.#killedFor === 'deadline') {
-      return refusal(
-        `compiling took longer than ${Math.round(deadlineMs)} ms and was stopped; make the model simpler, or raise artifact.compiler.deadlineMs`,
-        { strike: 'deadline', deadlineMs: Math.round(deadlineMs) },
-        cause,
-      )
+    const phase = this.#isChecking ? 'check' : 'compile'
+    const ms = this.#killedAfterMs
+    if (ms !== undefined) {
+      const deadlineMs = Math.round(ms)
+      const message = `compiling took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.compiler.deadlineMs`
+      return refusal(message, { strike: 'deadline', phase, deadlineMs }, cause)
     }
     if (this.#isEnding) return new GatewayError('DRAINING', 'the compiler was stopped', {}, { cause })
     const how = signal ?? `exit code ${code}`
     const cap = formatByteSize(this.dataLimitBytes)
-    return refusal(
-      `the compiler process died of ${how} under this model (memory cap ${cap}); the model crashes the engine or needs more memory`,
-      { strike: 'crash', signal: how },
-      cause,
-    )
+    const message = `the compiler process died of ${how} under this model (memory cap ${cap}); the model crashes the engine or needs more memory`
+    return refusal(message, { strike: 'crash', phase, signal: how }, cause)
   }
 }

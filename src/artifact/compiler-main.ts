@@ -4,7 +4,7 @@ import { parentChannel } from '../child/spawn.ts'
 import { ortVersion } from '../engine/ort.ts'
 import { compile } from './compile-job.ts'
 import type { CompileCall, ExamineCall, HelloReply, ProbeCall, VerifyCall } from './compiler-protocol.ts'
-import { COMPILER_CALLS } from './compiler-protocol.ts'
+import { CHECKING, COMPILER_CALLS } from './compiler-protocol.ts'
 import { examine } from './examine-job.ts'
 import { prime } from './prime.ts'
 import { probe } from './probe-job.ts'
@@ -20,7 +20,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
     case COMPILER_CALLS.examine:
       return examine(call as ExamineCall)
     case COMPILER_CALLS.compile:
-      return await compile(call as CompileCall, ++jobs)
+      return await compile(call as CompileCall, ++jobs, () => channel.say(Buffer.from(CHECKING)))
     case COMPILER_CALLS.probe:
       return await probe(call as ProbeCall)
     case COMPILER_CALLS.verify:
@@ -33,7 +33,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
 /** Jobs wait for it; its own failure is not theirs. */
 const primed = prime(process.argv[2] ?? '').catch(() => {})
 
-serveCalls(
+const channel = serveCalls(
   parentChannel(),
   async (kind, payload) => {
     await primed

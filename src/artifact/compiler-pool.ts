@@ -17,6 +17,8 @@ export interface CompilerOptions {
   /** A job may take so long, and `deadlinePerMbMs` for each megabyte of the source. */
   readonly deadlineMs: number
   readonly deadlinePerMbMs: number
+  /** A run on made-up inputs may take so long, and as much for each megabyte as above; then the check is left to the first request. */
+  readonly checkMs: number
   readonly maxQueued: number
   readonly maxJobs: number
   readonly maxIdleBytes: number
@@ -32,6 +34,7 @@ export const COMPILER_DEFAULTS: CompilerOptions = {
   memoryFactor: 4,
   deadlineMs: 30_000,
   deadlinePerMbMs: 100,
+  checkMs: 10_000,
   maxQueued: 10_000,
   maxJobs: 2_000,
   maxIdleBytes: 512 * 2 ** 20,
@@ -80,7 +83,7 @@ export class CompilerPool {
     return await this.#small.run({
       tenant: '',
       dataLimitBytes: this.#capFor(0),
-      run: (child) => child.call(COMPILER_CALLS.hello, {}, this.#options.deadlineMs),
+      run: (child) => child.call(COMPILER_CALLS.hello, {}, this.#options),
     })
   }
 
@@ -104,9 +107,10 @@ export class CompilerPool {
   }
 
   #run<T>(lane: CompilerLane, tenant: string, bytes: number, job: (turn: CompilerTurn) => Promise<T>): Promise<T> {
-    const deadlineMs = this.#options.deadlineMs + (bytes / 1e6) * this.#options.deadlinePerMbMs
+    const extraMs = (bytes / 1e6) * this.#options.deadlinePerMbMs
+    const deadlines = { deadlineMs: this.#options.deadlineMs + extraMs, checkMs: this.#options.checkMs + extraMs }
     const turn = (child: CompilerChild): CompilerTurn => ({
-      call: (kind, request) => child.call(kind, request, deadlineMs),
+      call: (kind, request) => child.call(kind, request, deadlines),
     })
     return lane.run({ tenant, dataLimitBytes: this.#capFor(bytes), run: (child) => job(turn(child)) })
   }

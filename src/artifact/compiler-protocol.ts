@@ -53,7 +53,12 @@ export interface CompileCall extends SourceFiles {
   readonly inlineLimitBytes: number
   readonly intraOpThreads: number
   readonly warmUp: readonly unknown[]
+  /** Inputs are made up for the check where the owner gave none. */
+  readonly makesInputs: boolean
 }
+
+/** What a child says unasked when it begins to run a model on inputs that were made up. */
+export const CHECKING = 'checking'
 
 export interface CompileReply {
   readonly form: 'mapped' | 'plain'
@@ -69,6 +74,8 @@ export interface CompileReply {
 
 export interface ProbeCall {
   readonly graphBytes: number
+  /** Graph and blobs together. */
+  readonly bytes: number
   /** Absolute path of the cache folder, and the file to open in it. */
   readonly cache: string
   readonly file: string
@@ -77,6 +84,7 @@ export interface ProbeCall {
   readonly limits: WalkLimits
   readonly intraOpThreads: number
   readonly warmUp: readonly unknown[]
+  readonly makesInputs: boolean
   /** How long the timed runs may take together; a slow model gets fewer of them. */
   readonly budgetMs: number
 }

@@ -35,8 +35,10 @@ export async function prime(cache: string): Promise<void> {
         inlineLimitBytes: Number.MAX_SAFE_INTEGER,
         intraOpThreads: 1,
         warmUp: [],
+        makesInputs: true,
       },
       0,
+      () => {},
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })

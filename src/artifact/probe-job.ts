@@ -18,9 +18,9 @@ const MAX_TIMED_RUNS = 9
 /** Packing pays only where it saves this share of a run; less is noise. */
 const MIN_GAIN = 0.05
 const SEED = 2
-/** Graphs under this size are opened so many at a time to be measured. */
-const SMALL_GRAPH_BYTES = 2 ** 20
-const COPIES = 8
+/** At most so many copies, of so many bytes together, are open while one session is measured. */
+const MAX_COPIES = 8
+const COPIED_BYTES = 32 * 2 ** 20
 /** What the smallest session takes; less is memory that an earlier one left. */
 const SESSION_MIN_BYTES = 96 * 1024
 
@@ -30,7 +30,7 @@ export async function probe(call: ProbeCall): Promise<ProbeReply> {
   const unpacked = await openMeasured(call, false)
   try {
     const { session } = unpacked
-    const found = await findSample(session, call.signature, decodeGiven(call.warmUp, call.signature))
+    const found = await findSample(session, call.signature, decodeGiven(call.warmUp, call.signature), call)
     const template = found?.sample.inputs
     const verdict = await judgeBatchSafety(session, call.signature, facts.batchHazards, template)
     const one = template === undefined ? undefined : rowsOf(template, 1, verdict.isBatchSafe)
@@ -58,20 +58,19 @@ interface Opened {
 }
 
 /**
- * Opens one session to keep and measures what it takes. The first of its kind also sets the process up, and a small one fits into what
- * earlier ones freed, so small ones are opened several at a time.
+ * Opens one session to keep and measures what it takes. A small one fits into what earlier ones freed, so small ones are opened several
+ * at a time; the memory cap counts mapped weights too, so big ones are not.
  */
 async function openMeasured(call: ProbeCall, isPacked: boolean): Promise<Opened> {
   const open = () => openOnce(call, isPacked)
-  const copies = call.form === 'mapped' && call.graphBytes < SMALL_GRAPH_BYTES ? COPIES : 1
-  const first = copies > 1 ? [await open()] : []
+  const copies = Math.max(1, Math.min(MAX_COPIES, Math.floor(COPIED_BYTES / call.bytes)))
   const [memory, mappings] = [await readProcessMemory('self'), await countMappings('self')]
   const started = systemClock.now()
   const sessions: EngineSession[] = []
   for (let i = 0; i < copies; i++) sessions.push(await open())
   const openMs = (systemClock.now() - started) / copies
   const [memoryAfter, mappingsAfter] = [await readProcessMemory('self'), await countMappings('self')]
-  const [session, ...rest] = [...sessions, ...first]
+  const [session, ...rest] = sessions
   for (const copy of rest) await copy.release()
   if (session === undefined) throw new RangeError('no session was opened')
   const grown = ((memoryAfter?.privateBytes ?? 0) - (memory?.privateBytes ?? 0)) / copies

@@ -7,6 +7,7 @@ import { closeSync, openSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import type { BlobStore } from './blob-store.ts'
 import { writeAll } from './blob-store.ts'
+import type { ExternalWindows } from './external-windows.ts'
 import { blobPath } from './layout.ts'
 import { ATTRIBUTE, DATA_LOCATION_EXTERNAL, ENTRY, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from './onnx-fields.ts'
 import { RangeReader } from './range-reader.ts'
@@ -22,7 +23,7 @@ export interface MovePlan {
   /** Tensors of fewer bytes stay in the graph: a mapping of its own costs more than it shares. */
   readonly minBytes: number
   /** Data files that the graph refers to, by location. */
-  readonly external: ReadonlyMap<string, ByteWindow>
+  readonly external: Pick<ExternalWindows, 'get'>
 }
 
 /** Which of a message's fields hold messages to look into. */
@@ -104,6 +105,7 @@ export function writeMoved(
   return { digest: digest.digest('hex'), bytes: pieces.bytes }
 }
 
+const MAX_LIST = 1024
 const GATHER_BYTES = 256 * 1024
 
 class GraphRewrite {
@@ -136,7 +138,7 @@ class GraphRewrite {
 
   tensor(start: number, end: number): PieceList | undefined {
     const header = readTensor(this.#window, start, end)
-    const isBig = header.bytes !== undefined && header.bytes >= Math.max(this.#plan.minBytes, 1)
+    const isBig = header.bytes !== undefined && header.bytes >= Math.max(this.#plan.minBytes, 1) && !isList(header)
     if (!isBig && header.external === undefined) return undefined
     const values = isBig ? this.#moved(start, end, header) : this.#inlined(header)
     if (values === undefined) return undefined
@@ -179,9 +181,14 @@ class GraphRewrite {
   #external({ name, external, bytes }: TensorHeader): { window: ByteWindow; from: number; to: number } {
     const window = external === undefined ? undefined : this.#plan.external.get(external.location)
     if (window === undefined || external === undefined)
-      throw new Error(`tensor '${name}' refers to a data file that the save did not write`)
+      throw new Error(`tensor '${name}' refers to a data file that is neither the save's nor the source's`)
     return { window, from: external.offset, to: external.offset + (external.length ?? bytes ?? 0) }
   }
+}
+
+/** Axes, shapes, scales: shape inference reads them when a graph is opened, and only from the graph itself. */
+function isList({ dims, count }: TensorHeader): boolean {
+  return dims.length <= 1 && count <= MAX_LIST
 }
 
 function externalEntry(key: string, value: string): Buffer {

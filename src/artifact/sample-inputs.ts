@@ -15,8 +15,8 @@ export interface SampleStyle {
 
 /** Tried in this order until one runs: token ids and masks like small numbers, convolutions want some width, some shapes only fit ones. */
 export const SAMPLE_STYLES: readonly SampleStyle[] = [
-  { rows: 2, free: 4, intLimit: 2 },
-  { rows: 1, free: 8, intLimit: 2 },
+  { rows: 1, free: 4, intLimit: 2 },
+  { rows: 2, free: 8, intLimit: 2 },
   { rows: 1, free: 32, intLimit: 2 },
   { rows: 1, free: 1, intLimit: 1 },
 ]

@@ -1,0 +1,187 @@
+/** Sources become artifacts: real ONNX files, real compiler children, answers held against plain arithmetic. */
+import assert from 'node:assert/strict'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { modelClass } from '../../loadtest/models/index.ts'
+import {
+  branches,
+  constantNode,
+  functionWithBranches,
+  functionWithConstant,
+  identity,
+  nested,
+  repeated,
+  scanned,
+  SIDECARS,
+  sidecar,
+  sumAndDifference,
+} from '../../loadtest/models/special/index.ts'
+import { GatewayError } from '../../src/domain/errors.ts'
+import { assertAnswers, StoreFixture } from '../support/artifact/store-fixture.ts'
+
+const xs = (customer: number) => modelClass('XS').build({ customer, family: 'head', seed: 1 })
+
+const SHAPES = {
+  branches,
+  repeated,
+  scanned,
+  nested: () => nested(4),
+  constantNode,
+  functionWithConstant,
+  functionWithBranches,
+  sumAndDifference,
+}
+
+for (const [name, make] of Object.entries(SHAPES)) {
+  test(`a model with its weights in ${name} becomes a mapped artifact with the same answers`, async (t) => {
+    const fixture = new StoreFixture(t)
+    const store = await fixture.open({ minBlobBytes: 16 * 1024 })
+    const checked = make()
+    const { manifest } = await store.compile(await fixture.source(checked.model))
+    assert.equal(manifest.form, 'mapped', manifest.plainReason)
+    assert.equal(manifest.check, 'generated')
+    if (name !== 'sumAndDifference' && name !== 'nested') assert.ok(manifest.blobs.length > 0, 'no tensor moved')
+    await assertAnswers(store, manifest, checked)
+  })
+}
+
+for (const external of SIDECARS) {
+  test(`weights in '${external.file}' beside the model are read from there and become blobs`, async (t) => {
+    const fixture = new StoreFixture(t)
+    const store = await fixture.open()
+    const checked = sidecar()
+    const source = await fixture.source(checked.model, { external })
+    const { manifest } = await store.compile(source)
+    assert.equal(manifest.form, 'mapped', manifest.plainReason)
+    assert.equal(manifest.blobs.length, 1)
+    await assertAnswers(store, manifest, checked)
+  })
+}
+
+test('above the inline limit the engine writes the data file, and its tensors become the same blobs', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open({ inlineLimitBytes: 1024, minBlobBytes: 32 * 1024 })
+  const checked = sidecar()
+  const { manifest } = await store.compile(await fixture.source(checked.model))
+  assert.equal(manifest.form, 'mapped', manifest.plainReason)
+  assert.deepEqual(
+    manifest.blobs.map((blob) => blob.bytes),
+    [4 * 160 * 160],
+  )
+  await assertAnswers(store, manifest, checked)
+})
+
+test('two models of one family share the blobs of their backbone on disk', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const first = (await store.compile(await fixture.source(xs(1)))).manifest
+  const before = store.diskUsage().bytes
+  const second = (await store.compile(await fixture.source(xs(2)))).manifest
+  assert.notEqual(first.artifact, second.artifact)
+  assert.deepEqual(first.blobs, second.blobs)
+  assert.equal(store.diskUsage().bytes - before, second.graph.bytes)
+})
+
+test('equal bytes under two source ids are compiled once, also when both are asked for at once', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open({ compiler: { smallSlots: 2 } })
+  const [a, b] = [await fixture.source(xs(1)), await fixture.source(xs(1))]
+  const [first, second] = await Promise.all([store.compile(a), store.compile(b)])
+  assert.equal(first.manifest, second.manifest)
+  assert.equal(store.diskUsage().artifacts, 1)
+  assert.equal(store.find(a.sourceId), store.find(b.sourceId))
+})
+
+test('callers of one source share its compile, and one that leaves does not end it for the others', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(xs(1))
+  const leaver = new AbortController()
+  const left = store.compile(source, leaver.signal)
+  const stayed = store.compile(source)
+  leaver.abort(new GatewayError('CLIENT_GONE', 'left'))
+  await assert.rejects(left, { code: 'CLIENT_GONE' })
+  assert.equal((await stayed).manifest.form, 'mapped')
+  assert.equal(fixture.events.filter((event) => event.name === 'artifact.compiled').length, 1)
+})
+
+test('a source that changed while it was compiled leaves no artifact and is tried again', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(xs(1), {}, { isUnchanged: () => Promise.resolve(false) })
+  await assert.rejects(store.compile(source), { code: 'MODEL_LOADING' })
+  assert.equal(store.find(source.sourceId), undefined)
+  assert.equal(store.diskUsage().artifacts, 0)
+})
+
+test('half a file that is still being written is a model that loads, not one that is refused', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(Buffer.from('not yet'), {}, { isUnchanged: () => Promise.resolve(false) })
+  await assert.rejects(store.compile(source), { code: 'MODEL_LOADING' })
+})
+
+test('the owner’s warm-up requests are the inputs of the check where there are any', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const data = Array.from({ length: 64 }, (_, i) => i / 64)
+  const warmUp = [
+    { inputs: [{ name: 'nonsense' }] },
+    { inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 64], data }] },
+  ]
+  const { manifest } = await store.compile(await fixture.source(xs(1), {}, { warmUp }))
+  assert.equal(manifest.check, 'given')
+})
+
+test('the probe finds a model of independent rows safe to stack, and writes what it measured into the manifest', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(xs(1))
+  const { manifest } = await store.compile(source)
+  assert.equal(manifest.probe, undefined)
+  const probed = await store.probe(manifest.artifact, source)
+  assert.equal(probed.probe?.isBatchSafe, true, probed.probe?.batchReason)
+  assert.ok((probed.probe?.privateBytes ?? 0) > 0)
+  assert.ok((probed.probe?.runMs ?? 0) > 0)
+  assert.ok((probed.probe?.mappings ?? 0) >= 1)
+  await store.close()
+  const reopened = await fixture.open()
+  assert.deepEqual(reopened.find(source.sourceId)?.probe, probed.probe)
+})
+
+test('a string model compiles, and is checked with strings', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const { manifest } = await store.compile(await fixture.source(identity('BYTES').model))
+  assert.equal(manifest.check, 'generated')
+})
+
+test('inspect tells a signature without compiling', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(xs(1))
+  assert.deepEqual(await store.inspect(source), {
+    inputs: [{ name: 'features', datatype: 'FP32', shape: ['N', 64] }],
+    outputs: [{ name: 'scores', datatype: 'FP32', shape: ['N', 8] }],
+  })
+  assert.equal(store.diskUsage().artifacts, 0)
+})
+
+test('paging in reads nothing of what was just written', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const { manifest } = await store.compile(await fixture.source(xs(1)))
+  assert.deepEqual(await store.pageIn(manifest), { readBytes: 0, isCold: false })
+})
+
+test('blobs are read-only files named by their digest', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const { manifest } = await store.compile(await fixture.source(xs(1)))
+  for (const { digest, bytes } of manifest.blobs) {
+    const stat = statSync(join(fixture.cache, 'blobs', digest.slice(0, 2), digest))
+    assert.equal(stat.mode & 0o777, 0o444)
+    assert.equal(stat.size, bytes)
+  }
+})
