@@ -36,7 +36,8 @@ export function encodeHandOver(placementId: number, requests: readonly WorkerReq
   let total = head.length
   for (const { body, bodyBytes, jsonBytes } of requests) {
     head.writeUInt32LE(bodyBytes, at)
-    head.writeUInt32LE(jsonBytes ?? NO_JSON_BYTES, at + 4)
+    // A length past any body is refused by the child as such; here it must not take the other requests with it.
+    head.writeUInt32LE(jsonBytes === undefined ? NO_JSON_BYTES : Math.min(jsonBytes, NO_JSON_BYTES - 1), at + 4)
     at += REQUEST_ROW
     total += bodyBytes
     for (const chunk of body) parts.push(chunk)

@@ -23,6 +23,15 @@ describe('the hand-over wire', () => {
     }
   })
 
+  it('carries a JSON length past any body as one that is still too long', () => {
+    for (const jsonBytes of [2 ** 32 - 1, 2 ** 40]) {
+      const [request] = decodeHandOver(
+        Buffer.concat(encodeHandOver(1, [{ body: [], bodyBytes: 0, jsonBytes }])),
+      ).requests
+      assert.ok(request?.jsonBytes !== undefined && request.jsonBytes > 2 ** 31)
+    }
+  })
+
   it('carries answers, errors and times back, in order', () => {
     const times = { decodeMs: 0.25, runMs: 1.5, encodeMs: 0.125, runs: 2, rows: 9 }
     const error = new GatewayError(
