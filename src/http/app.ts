@@ -87,7 +87,10 @@ function answerError(ctx: AppContext, error: GatewayError, { isDraining, clock, 
   state.model ??= error.facts.model
   state.version ??= error.facts.version
   // Nobody is there to read it, or the answer has begun.
-  if (ctx.res.destroyed || ctx.headerSent) return
+  if (ctx.res.destroyed || ctx.headerSent) {
+    ctx.res.destroy()
+    return
+  }
   ctx.respond = false
   const { requestId } = state
   state.bytesOut = sendError(ctx.req, ctx.res, error, { requestId, isDraining: isDraining(), clock, random })

@@ -141,8 +141,11 @@ export class InferHandler {
   #fail(exchange: Exchange, error: GatewayError): void {
     exchange.error = error
     const { request, response, requestId } = exchange
-    // Nobody is there to read it; `#finish` has the rest.
-    if (response.destroyed || response.headersSent) return
+    // Nobody is there to read it, or half of another answer is out; `#finish` has the rest.
+    if (response.destroyed || response.headersSent) {
+      response.destroy()
+      return
+    }
     const { clock, random } = this.#deps
     const isDraining = this.#deps.isDraining()
     exchange.bytesOut = sendError(request, response, error, { requestId, isDraining, clock, random })

@@ -24,6 +24,8 @@ export interface TermsOptions {
 
 /** A bound, not a tuning knob: reading the terms again costs microseconds. */
 const REMEMBERED = 20_000
+/** Longer texts are not worth their memory: no honest client sends them. */
+const LONGEST_KEY = 1024
 
 export class InferTerms {
   readonly #maxDeadlineMs: number
@@ -46,7 +48,7 @@ export class InferTerms {
     const known = this.#remembered.get(key)
     if (known !== undefined) return known
     const terms = this.#parse(path, rawHeaders)
-    this.#remembered.set(key, terms)
+    if (key.length <= LONGEST_KEY) this.#remembered.set(key, terms)
     return terms
   }
 

@@ -19,6 +19,13 @@ describe('InferTerms', () => {
     assert.equal(read(terms, PATH).timeoutMs, undefined)
   })
 
+  it('remembers nothing for texts that are longer than any honest one', () => {
+    const terms = new InferTerms({ maxDeadlineMs: 1000, defaultModel: null })
+    const junk = ['x'.repeat('x-modelmux-timeout-ms'.length), 'y'.repeat(2000)]
+    assert.notEqual(read(terms, PATH, ...junk), read(terms, PATH, ...junk))
+    assert.deepEqual(read(terms, PATH, ...junk).ref, { name: 'acme/churn' })
+  })
+
   it('caps deadlines', () => {
     const terms = new InferTerms({ maxDeadlineMs: 1000, defaultModel: null })
     assert.equal(read(terms, PATH, 'x-modelmux-timeout-ms', '100000').timeoutMs, 1000)
