@@ -1,32 +1,58 @@
-/** A models folder of made-up files in the temp folder: for tests of what looks at files and never opens a model. */
-import { mkdtempSync, realpathSync } from 'node:fs'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+/** A folder of models as a user keeps one, in a temporary place; removed by its owner. */
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { ExternalOptions } from '../../loadtest/models/onnx-writer.ts'
+import { writeModel } from '../../loadtest/models/index.ts'
+import type { OnnxModel } from '../../loadtest/models/onnx-model.ts'
 
 export class ModelsFolder {
-  readonly path = realpathSync(mkdtempSync(join(tmpdir(), 'modelmux-models-')))
+  readonly dir: string
 
-  /** Writes one file, and the folders around it. */
-  async write(path: string, content = 'bytes'): Promise<void> {
-    await mkdir(dirname(this.at(path)), { recursive: true })
-    await writeFile(this.at(path), content)
+  private constructor(dir: string) {
+    this.dir = dir
   }
 
-  /** A version with a model file of these bytes. */
-  writeVersion(name: string, version = '1', content = `model ${name} ${version}`): Promise<void> {
-    return this.write(`${name}/${version}/model.onnx`, content)
+  static async make(): Promise<ModelsFolder> {
+    return new ModelsFolder(await mkdtemp(join(tmpdir(), 'modelmux-folder-')))
   }
 
-  async remove(path: string): Promise<void> {
-    await rm(this.at(path), { recursive: true })
+  path(name: string, ...parts: string[]): string {
+    return join(this.dir, name, ...parts)
   }
 
-  at(path: string): string {
-    return join(this.path, path)
+  /** Writes a version, or replaces it in one step; `external` moves weights to a sidecar. */
+  async write(name: string, version: string, model: OnnxModel, external?: ExternalOptions): Promise<void> {
+    await writeModel(this.path(name, version, 'model.onnx'), model, external === undefined ? {} : { external })
+  }
+
+  /** Any file of a version, replaced in one step. */
+  async writeFile(name: string, version: string, file: string, bytes: Uint8Array | string): Promise<void> {
+    await this.#replace(this.path(name, version, file), bytes)
+  }
+
+  async aliases(name: string, aliases: Readonly<Record<string, string>>): Promise<void> {
+    await this.#replace(this.path(name, 'aliases.json'), JSON.stringify(aliases))
+  }
+
+  /** The model's `modelmux.yaml`; every JSON text is YAML. */
+  async settings(name: string, settings: object): Promise<void> {
+    await this.#replace(this.path(name, 'modelmux.yaml'), JSON.stringify(settings))
+  }
+
+  /** A model, or one version of it. */
+  async remove(name: string, version = ''): Promise<void> {
+    await rm(this.path(name, version), { recursive: true })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.path, { recursive: true, force: true })
+    await rm(this.dir, { recursive: true, force: true })
+  }
+
+  async #replace(path: string, bytes: Uint8Array | string): Promise<void> {
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(`${path}.partial`, bytes)
+    await rename(`${path}.partial`, path)
   }
 }
