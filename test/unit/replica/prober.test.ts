@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Manifest } from '../../../src/domain/artifact.ts'
 import { Prober } from '../../../src/replica/prober.ts'
-import { modelVersion } from '../../support/model-version.ts'
 import { manifest } from '../../support/manifest.ts'
+import { modelVersion } from '../../support/model-version.ts'
 
 function scene() {
   const probes: PromiseWithResolvers<Manifest>[] = []

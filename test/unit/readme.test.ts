@@ -1,0 +1,64 @@
+/** The README's tables against the code's, in both directions. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import { groupOf, leavesOf } from '../../src/config/leaves.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { ERRORS } from '../../src/domain/errors.ts'
+import { METRICS } from '../../src/telemetry/metric-table.ts'
+
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+
+/** Cells of a marked table, without its head; code marks are dropped. */
+function tableOf(name: string): string[][] {
+  const table = new RegExp(`<!-- table: ${name} -->\\n([\\s\\S]*?)<!-- end -->`).exec(README)?.[1]
+  assert.ok(table, `the README has a table ${name}`)
+  const rows = table.trim().split('\n').slice(2)
+  return rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.replaceAll('`', '').trim()),
+  )
+}
+
+describe('the README', () => {
+  it('lists every error with its status, retry advice, blame and cause, each with a remedy', () => {
+    const rows = tableOf('errors')
+    assert.deepEqual(
+      rows.map((row) => row.slice(0, 5)),
+      Object.entries(ERRORS).map(([code, { status, retry, countsAgainst, meaning }]) => [
+        code,
+        String(status),
+        retry,
+        countsAgainst,
+        meaning,
+      ]),
+    )
+    for (const [code, , , , , remedy] of rows)
+      assert.ok(remedy !== undefined && remedy.length > 3, `${code} has a remedy`)
+  })
+
+  it('lists every metric with its type, labels and help', () => {
+    assert.deepEqual(
+      tableOf('metrics'),
+      Object.entries(METRICS).map(([name, { type, labels, help }]) => [name, type, labels.join(', '), help]),
+    )
+  })
+
+  it('lists every field of the configuration with its meaning', () => {
+    assert.deepEqual(
+      tableOf('config').map(([field, , meaning]) => [field, meaning]),
+      leavesOf(groupOf(configSchema)).map(({ path, facts }) => [path.join('.'), facts.description.replaceAll('`', '')]),
+    )
+  })
+
+  it('names only flags that there are', async () => {
+    const { SERVE_FLAGS } = await import('../../src/config/flags.ts')
+    const flags = new Set(Object.keys(SERVE_FLAGS))
+    const others = new Set(['traffic', 'quick', 'onnxruntime-node-install'])
+    for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
+      assert.ok(flags.has(flag) || others.has(flag), `--${flag} is a flag`)
+    }
+  })
+})
