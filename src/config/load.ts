@@ -119,7 +119,8 @@ function override(
   if (leaf === undefined) throw new TypeError(`no field ${path.join('.')} to override`)
   let parent = tree
   for (const name of path.slice(0, -1)) {
-    const next = (parent[name] ??= {})
+    parent[name] ??= {}
+    const next = parent[name]
     // The file has something else where a section belongs: the schema says so.
     if (!isPlainObject(next)) return
     parent = next

@@ -43,8 +43,10 @@ function renderGroup(group: Group, config: unknown, indent: string): string {
 function renderLeaf({ path, env, facts }: Leaf, config: unknown, indent: string): string {
   const value = valueAt(config, path)
   const shown = facts.isSecret && value !== null ? HIDDEN : facts.form === 'bytes' ? exactSize(value) : value
-  const yaml = stringify(shown, { collectionStyle: 'flow', lineWidth: 0, flowCollectionPadding: false }).trimEnd()
-  return `${indent}# ${facts.description}\n${indent}# ${env}: ${facts.expects}\n${indent}${path.at(-1)}: ${yaml}`
+  const lines = stringify({ [path.at(-1) ?? '']: shown }, { lineWidth: 0 })
+    .trimEnd()
+    .split('\n')
+  return [`# ${facts.description}`, `# ${env}: ${facts.expects}`, ...lines].map((line) => indent + line).join('\n')
 }
 
 /** The largest unit that keeps the number whole. */

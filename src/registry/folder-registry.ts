@@ -156,22 +156,25 @@ export class FolderRegistry implements Registry {
     switch (message.kind) {
       case 'models':
         for (const report of message.reports) this.#apply(report)
-        return
+        break
       case 'absent':
         this.#looks.delete(message.name)
         if (!this.#isScanned && this.#absent.size < MAX_LOOKS) this.#absent.add(message.name)
-        return
+        break
       case 'scanned':
-        return this.#onScanned(message.models, message.durationMs)
+        this.#onScanned(message.models, message.durationMs)
+        break
       case 'root-lost':
         this.#lostReason = message.reason
-        return this.#event('registry.root_lost', {
+        this.#event('registry.root_lost', {
           path: this.#options.models,
           reason: message.reason,
           models: this.#table.size,
         })
+        break
       case 'event':
-        return this.#event(message.name, message.fields)
+        this.#event(message.name, message.fields)
+        break
     }
   }
 

@@ -153,14 +153,20 @@ export class FolderScanner {
   #refresh(folder: Folder): void {
     try {
       const found = statFactsSync(folder.path)
-      if (found?.kind !== 'dir') return this.#forget(folder)
+      if (found?.kind !== 'dir') {
+        this.#forget(folder)
+        return
+      }
       const facts = { path: folder.path, ...found.facts }
       if (folder.listed === undefined || !isSameNode(facts, folder.listed)) this.#list(folder, facts)
       this.#watchVersions(folder)
       this.#problems.set('registry.folder_unreadable', folder.path, undefined)
     } catch (error) {
       if (error instanceof RootLostError) throw error
-      if (isGone(error)) return this.#forget(folder)
+      if (isGone(error)) {
+        this.#forget(folder)
+        return
+      }
       this.#problems.set(
         'registry.folder_unreadable',
         folder.path,

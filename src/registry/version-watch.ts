@@ -67,7 +67,7 @@ export class VersionWatch {
         : 'its folder is a link that leads out of the models folder'
       if (modelFile === undefined) return false
       this.#nodes = [...dirs, ...files]
-      this.#newestChangeNs = this.#nodes.reduce((newest, { ctimeNs }) => (ctimeNs > newest ? ctimeNs : newest), 0n)
+      this.#newestChangeNs = newestChange(this.#nodes)
       this.#unchangedSince = clock.now()
       this.#see({
         version: this.#version,
@@ -89,4 +89,10 @@ export class VersionWatch {
     const isAdopted = adopted !== undefined && adopted.sourceId === facts.sourceId && adopted.problem === facts.problem
     this.#seen = isAdopted ? adopted : facts
   }
+}
+
+function newestChange(nodes: readonly NodeFacts[]): bigint {
+  let newest = 0n
+  for (const { ctimeNs } of nodes) if (ctimeNs > newest) newest = ctimeNs
+  return newest
 }

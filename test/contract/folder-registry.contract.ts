@@ -3,13 +3,13 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { FolderRegistry } from '../../src/registry/folder-registry.ts'
 import { InlineScanner } from '../support/inline-scanner.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { ModelsFolder } from '../support/models-folder.ts'
+import { SourceFolder } from '../support/source-folder.ts'
 import { registryContract } from './registry.contract.ts'
 
 const POLL_MS = 5000
 
 registryContract('folder', () => {
-  const folder = new ModelsFolder()
+  const folder = new SourceFolder()
   const clock = new ManualClock({ wall: systemClock.wall() })
   const scanner = new InlineScanner(clock)
   const registry = new FolderRegistry({

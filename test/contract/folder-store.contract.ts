@@ -3,11 +3,11 @@ import { SOURCE_BOUNDS, sourceIdOf } from '../../src/domain/source-identity.ts'
 import { listTree } from '../../src/lib/file-tree.ts'
 import { FolderStore } from '../../src/store/folder-store.ts'
 import { modelVersion } from '../support/model-version.ts'
-import { ModelsFolder } from '../support/models-folder.ts'
+import { SourceFolder } from '../support/source-folder.ts'
 import { storeContract } from './store.contract.ts'
 
 storeContract('folder', () => {
-  const folder = new ModelsFolder()
+  const folder = new SourceFolder()
   return Promise.resolve({
     store: new FolderStore({ models: folder.path, allowHardLinks: false, settleMs: 1000 }),
     async publish(name, version, files) {

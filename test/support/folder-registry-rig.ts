@@ -10,14 +10,14 @@ import { FolderRegistry } from '../../src/registry/folder-registry.ts'
 import type { RegistryChange } from '../../src/registry/registry.ts'
 import { InlineScanner } from './inline-scanner.ts'
 import { ManualClock } from './manual-clock.ts'
-import { ModelsFolder } from './models-folder.ts'
+import { SourceFolder } from './source-folder.ts'
 
 const AHEAD_MS = 60_000
 
 export class FolderRegistryRig {
   readonly pollMs = 5000
   readonly settleMs = 1000
-  readonly folder = new ModelsFolder()
+  readonly folder = new SourceFolder()
   readonly clock = new ManualClock({ wall: systemClock.wall() + AHEAD_MS })
   readonly scanner = new InlineScanner(this.clock)
   readonly changes: RegistryChange[] = []

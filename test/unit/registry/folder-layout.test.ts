@@ -4,11 +4,11 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import type { FolderRegistry } from '../../../src/registry/folder-registry.ts'
 import { FolderRegistryRig } from '../../support/folder-registry-rig.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
-import { ModelsFolder } from '../../support/models-folder.ts'
+import { SourceFolder } from '../../support/source-folder.ts'
 
 let rig: FolderRegistryRig
 let registry: FolderRegistry
-let folder: ModelsFolder
+let folder: SourceFolder
 let clock: ManualClock
 
 beforeEach(() => {
@@ -71,7 +71,9 @@ describe('FolderRegistry and its layout', () => {
     await rig.startAndScan()
     await clock.advance(3 * rig.pollMs)
     assert.deepEqual(registry.names(), ['fine'])
-    const skipped = rig.events('registry.name_skipped').map(({ path, problem }) => `${String(path)}: ${String(problem)}`)
+    const skipped = rig
+      .events('registry.name_skipped')
+      .map(({ path, problem }) => `${String(path)}: ${String(problem)}`)
     assert.equal(skipped.length, 2)
     assert.match(skipped.join('\n'), /acme\/infer: .*word of the URL/)
   })
@@ -82,7 +84,7 @@ describe('FolderRegistry and its layout', () => {
     await rig.startAndScan()
     await clock.advance(2 * rig.pollMs)
     const [misplaced, ...more] = rig.events('registry.layout_problem')
-    assert.equal(misplaced?.['path'], folder.at('churn'))
+    assert.equal(misplaced?.path, folder.at('churn'))
     assert.deepEqual(more, [])
   })
 
@@ -96,7 +98,7 @@ describe('FolderRegistry and its layout', () => {
 
   it('follows links inside the models folder and refuses those that lead out, in circles or nowhere', async () => {
     await folder.writeVersion('churn', '1')
-    const outside = new ModelsFolder()
+    const outside = new SourceFolder()
     await outside.writeVersion('secret')
     await symlink(folder.at('churn'), folder.at('alias'))
     await symlink(folder.path, folder.at('circle'))
@@ -190,11 +192,11 @@ describe('FolderRegistry and the files beside the versions', () => {
 
   it('reads nothing from outside the models folder', async () => {
     await folder.writeVersion('churn')
-    const outside = new ModelsFolder()
+    const outside = new SourceFolder()
     await outside.write('secret.json', 'password=hunter2')
     await symlink(outside.at('secret.json'), folder.at('churn/aliases.json'))
     await rig.startAndScan()
-    assert.match(String(rig.events('registry.model_problem')[0]?.['problem']), /leads out of the models folder/)
+    assert.match(String(rig.events('registry.model_problem')[0]?.problem), /leads out of the models folder/)
     assert.doesNotMatch(JSON.stringify(rig.events('registry.model_problem')), /hunter2/)
     await outside[Symbol.asyncDispose]()
   })

@@ -5,11 +5,11 @@ import type { FolderRegistry } from '../../../src/registry/folder-registry.ts'
 import { FolderRegistryRig } from '../../support/folder-registry-rig.ts'
 import type { InlineScanner } from '../../support/inline-scanner.ts'
 import type { ManualClock } from '../../support/manual-clock.ts'
-import { ModelsFolder } from '../../support/models-folder.ts'
+import { SourceFolder } from '../../support/source-folder.ts'
 
 let rig: FolderRegistryRig
 let registry: FolderRegistry
-let folder: ModelsFolder
+let folder: SourceFolder
 let clock: ManualClock
 let scanner: InlineScanner
 
@@ -194,7 +194,7 @@ describe('FolderRegistry and a folder that goes away', () => {
   it('takes an empty folder in its place for an unmounted one', async () => {
     await folder.writeVersion('churn')
     await rig.startAndScan()
-    const mountPoint = new ModelsFolder()
+    const mountPoint = new SourceFolder()
     await rename(folder.path, `${folder.path}-away`)
     await rename(mountPoint.path, folder.path)
     await rig.poll()
