@@ -239,10 +239,12 @@ export class Dispatcher {
     // The run fails with the open; the open says why.
     running.catch(() => undefined)
     for (const request of items) if (request.cache === 'hit') request.cache = 'load'
-    const { openMs } = await opening.catch((error: unknown) => {
+    const report = await opening.catch((error: unknown) => {
       if (error instanceof GatewayError) this.#options.onOpenFailed(key, error)
       throw error
     })
+    // Warm-up is what an open costs the worker and whoever waits for it.
+    const openMs = report.openMs + report.warmUpMs
     this.#options.estimates.observeOpen(key, openMs)
     for (const request of items) request.timings.open = openMs
     return openMs

@@ -21,6 +21,7 @@ export interface BatchTally {
 
 export interface StatisticsRow {
   lastInferenceMs: number
+  /** Rows that were answered: the protocol counts a batch of 64 as 64. A request whose rows cannot be told apart counts as one. */
   inferenceCount: number
   executionCount: number
   readonly success: Tally
@@ -52,16 +53,14 @@ export class StatisticsTable {
     add(isSuccess ? row.success : row.fail, totalMs)
     add(isHit ? row.cacheHit : row.cacheMiss, totalMs)
     add(row.queue, queueMs)
-    if (isSuccess) {
-      row.inferenceCount++
-      row.lastInferenceMs = this.#clock.wall()
-    }
+    if (isSuccess) row.lastInferenceMs = this.#clock.wall()
   }
 
   /** One hand-over, in one or several runs. */
   handOver(key: string, { runs, rows, decodeMs, runMs, encodeMs }: HandOverTimes): void {
     const row = this.#row(key)
     row.executionCount += runs
+    row.inferenceCount += rows
     add(row.computeInput, decodeMs)
     add(row.computeInfer, runMs)
     add(row.computeOutput, encodeMs)
