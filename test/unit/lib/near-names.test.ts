@@ -47,6 +47,24 @@ describe('nearNames', () => {
     assert.deepEqual(nearNames('anything', []), [])
   })
 
+  it('finds the one name that differs in one place among ten thousand that look like it', () => {
+    const many = Array.from({ length: 10_000 }, (_, index) => `t${index % 100}/model-${index}`)
+    assert.equal(nearNames('t99/mdoel-9899', many)[0], 't99/model-9899')
+    assert.equal(nearNames('t99/model-9899x', many)[0], 't99/model-9899')
+    assert.equal(nearNames('t99model-9899', many)[0], 't99/model-9899')
+  })
+
+  it('gives the nearest of all, as comparing each name in full would', () => {
+    const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 6, maxLength: 9 })
+    fc.assert(
+      fc.property(word, fc.uniqueArray(word, { maxLength: 20 }), (name, all) => {
+        const [first] = nearNames(name, all)
+        const best = Math.min(...all.map((candidate) => wholeTable(name, candidate)))
+        if (best <= 2) assert.equal(wholeTable(name, first ?? ''), best)
+      }),
+    )
+  })
+
   it('gives no more than asked for', () => {
     const many = Array.from({ length: 100 }, (_, index) => `model-${index}`)
     assert.equal(nearNames('model-x', many).length, 3)
