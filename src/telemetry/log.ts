@@ -34,9 +34,15 @@ export interface EventLog {
   event(name: EventName, fields?: EventFields, level?: LogLevel): void
 }
 
-export class Log implements EventLog {
+/** A log that takes an event's fields as JSON that is written already, without braces. */
+export interface LineLog extends EventLog {
+  line(name: EventName, fields: string): void
+}
+
+export class Log implements LineLog {
   readonly #destination: ReturnType<typeof pino.destination>
   readonly #logger: Logger
+  readonly #stream: DestinationStream
   #dropped = 0
   #isClosed = false
   #closed: Promise<void> | undefined
@@ -53,6 +59,7 @@ export class Log implements EventLog {
     this.#destination.on('drop', () => this.#dropped++)
     // A reader that went away (`modelmux | head`) must not end the server.
     this.#destination.on('error', () => this.#dropped++)
+    this.#stream = format === 'json' ? this.#destination : this.#asText()
     this.#logger = pino(
       {
         level,
@@ -62,7 +69,7 @@ export class Log implements EventLog {
         formatters: { level: (label) => ({ level: label }) },
         serializers: { err: pino.stdSerializers.errWithCause },
       },
-      format === 'json' ? this.#destination : this.#asText(),
+      this.#stream,
     )
   }
 
@@ -71,6 +78,13 @@ export class Log implements EventLog {
     if (this.#isClosed) return
     this.#logger[level](fields, name)
     if (URGENT.has(level)) this.#destination.flush()
+  }
+
+  /** The same line as `event` writes, for an event that is not urgent. */
+  line(name: EventName, fields: string): void {
+    const level = EVENTS[name]
+    if (this.#isClosed || !this.#logger.isLevelEnabled(level)) return
+    this.#stream.write(`{"level":"${level}"${pino.stdTimeFunctions.isoTime()},${fields},"event":"${name}"}\n`)
   }
 
   /** Would an event at this level be written? */

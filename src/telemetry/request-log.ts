@@ -2,7 +2,8 @@
  * One line a request. Successes are sampled; what failed is always logged: the caller's mistakes at info, ours at error with
  * the stack and its causes, here and nowhere else.
  */
-import type { EventLog } from './log.ts'
+import type { LineLog } from './log.ts'
+import { requestLine } from './request-line.ts'
 import type { RequestObserver, RequestSummary } from './request-summary.ts'
 
 export interface RequestLogOptions {
@@ -13,23 +14,25 @@ export interface RequestLogOptions {
 }
 
 export class RequestLog implements RequestObserver {
-  readonly #log: EventLog
+  readonly #log: LineLog
   readonly #options: RequestLogOptions
 
-  constructor(log: EventLog, options: RequestLogOptions) {
+  constructor(log: LineLog, options: RequestLogOptions) {
     this.#log = log
     this.#options = options
   }
 
   requestDone(summary: RequestSummary): void {
-    const { status, error, ...facts } = summary
+    const { status, error } = summary
     if (status < 400) {
       const { requestLogSample, random } = this.#options
-      if (requestLogSample >= 1 || random() < requestLogSample) this.#log.event('request.done', { status, ...facts })
+      if (requestLogSample >= 1 || random() < requestLogSample) this.#log.line('request.done', requestLine(summary))
     } else if (status < 500) {
-      this.#log.event('request.refused', { status, ...facts, ...(error !== undefined && { message: error.message }) })
+      const message = error === undefined ? '' : `,"message":${JSON.stringify(error.message)}`
+      this.#log.line('request.refused', requestLine(summary) + message)
     } else {
-      this.#log.event('request.failed', { status, ...facts, err: error }, isPassing(status) ? 'warn' : undefined)
+      const { error: err, ...facts } = summary
+      this.#log.event('request.failed', { ...facts, err }, isPassing(status) ? 'warn' : undefined)
     }
   }
 }
