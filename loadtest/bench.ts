@@ -2,7 +2,7 @@
  * `npm run bench -- NAME...`: runs benches, prints their tables, and writes JSON, Markdown and plots under loadtest/results/.
  * Ends with 1 when an answer was wrong or a bench failed; with 2 when a gate was missed and --enforce was given.
  */
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/lib/clock.ts'
@@ -28,6 +28,8 @@ interface Options {
   readonly reps: number | undefined
   readonly scale: number
   readonly classes: readonly ClassName[] | undefined
+  /** Folder for results, and for models while a bench works. */
+  readonly out: string
   readonly command: string
 }
 
@@ -42,6 +44,7 @@ function readOptions(argv: readonly string[]): Options {
       reps: { type: 'string' },
       scale: { type: 'string' },
       classes: { type: 'string' },
+      out: { type: 'string', default: RESULTS },
     },
   })
   const wantedReps = values.reps ?? (values.quick ? String(QUICK_REPS) : undefined)
@@ -59,8 +62,18 @@ function readOptions(argv: readonly string[]): Options {
     reps,
     scale,
     classes: values.classes?.split(',').map(className),
-    command: ['npm run bench --', ...argv].join(' '),
+    out: values.out,
+    command: ['npm run bench --', ...positionals, ...shownFlags(values)].join(' '),
   }
+}
+
+/** The flags that say what was measured; not the folders, which say whose machine it was. */
+function shownFlags(values: Readonly<Record<string, string | boolean | undefined>>): string[] {
+  return ['quick', 'reps', 'scale', 'classes'].flatMap((flag) => {
+    const value = values[flag]
+    if (value === undefined || value === false) return []
+    return value === true ? [`--${flag}`] : [`--${flag} ${value}`]
+  })
 }
 
 function className(text: string): ClassName {
@@ -88,6 +101,7 @@ function usage(): string {
     '  --reps     repetitions of everything compared, 5 by default (30 for B6)',
     '  --scale    share of the models, 1 by default',
     '  --classes  only these classes of models, where the bench has several',
+    '  --out      folder for results and work, loadtest/results by default',
     '  --json     print JSON instead of tables',
     '  --enforce  end with 2 when a gate is missed',
     '',
@@ -101,7 +115,7 @@ async function runBench(bench: Bench, options: Options, signal: AbortSignal): Pr
     scale: options.scale,
     classes: options.classes,
     isQuick: options.isQuick,
-    folder: join(RESULTS, 'work', bench.name),
+    folder: join(options.out, 'work', bench.name),
     signal,
     progress: (text) => line.show(`${bench.name}: ${text}`),
   }
@@ -137,9 +151,11 @@ async function main(argv: readonly string[]): Promise<number> {
   let exitCode = 0
   for (const bench of benches) {
     const result = await runBench(bench, options, interrupted.signal)
-    const files = await writeResult(RESULTS, result)
+    const files = await writeResult(options.out, result)
     process.stdout.write(options.isJson ? `${JSON.stringify(result)}\n` : `${renderResult(result)}\n`)
-    process.stderr.write(`written to loadtest/results: ${files.join(', ')}\n`)
+    process.stderr.write(
+      `written: ${files.map((file) => join(relative(process.cwd(), options.out), file)).join(', ')}\n`,
+    )
     if (result.wrong > 0) exitCode = 1
     else if (options.enforces && exitCode === 0 && result.gates.some((gate) => isMet(gate) === false)) exitCode = 2
   }

@@ -10,27 +10,17 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { HttpConnection, requestOnce } from '../generator/http-connection.ts'
 import { inferBody, inferRequest } from '../generator/infer-request.ts'
 import { generateLoad } from '../generator/load-generator.ts'
-import type { Encoding, LoadPlan, LoadReport, ModelGroup } from '../generator/plan.ts'
-import { pairedRatio, type Spread, spreadOf } from '../measure/statistics.ts'
+import type { Encoding, LoadPlan, ModelGroup } from '../generator/plan.ts'
 import { modelClass, modelName, Rng, writeFolder } from '../models/index.ts'
-import type { BenchFindings, Chart, Gate, Table } from '../report/bench-result.ts'
+import type { BenchFindings } from '../report/bench-result.ts'
+import { describe, ENCODINGS, findings, keyOf, MODEL_COUNTS, settings } from './b11-findings.ts'
 import type { Bench, BenchContext } from './bench.ts'
 import { type DirectReport, EngineProcess } from './engine-process.ts'
-import { LOAD_COLUMNS, LoadSamples, loadCells } from './samples.ts'
+import { LoadSamples } from './samples.ts'
 import { ServerProcess } from './server-process.ts'
 
-const ENCODINGS: readonly Encoding[] = ['json', 'binary']
-const CONCURRENCIES = [1, 32, 128] as const
-/** One model is the gate; several show what is left of it when requests cannot all be stacked. */
-const MODEL_COUNTS = [1, 16] as const
 const SEED = 11
 const INPUTS = 16
-
-interface Setting {
-  readonly encoding: Encoding
-  readonly connections: number
-  readonly models: number
-}
 
 interface Servers {
   readonly modelmux: ServerProcess
@@ -56,7 +46,10 @@ async function run(context: BenchContext): Promise<BenchFindings> {
   try {
     const modelmux = await ServerProcess.serve({ args: ['--models', models, '--cache', cache] })
     running.push(modelmux)
+    // Every model is compiled and open, and the code that serves them is compiled too, before anything counts.
     await generateLoad({ ...planFor(group, modelmux), popularity: { kind: 'once' } })
+    const busy = { pace: { kind: 'closed', connections: 32 } as const, seconds: context.isQuick ? 0.5 : 5 }
+    for (const encoding of ENCODINGS) await generateLoad({ ...planFor(group, modelmux), ...busy, encoding })
     const echo = {} as Record<Encoding, ServerProcess>
     for (const encoding of ENCODINGS) {
       echo[encoding] = await startEcho(await answerBytes(modelmux, encoding))
@@ -125,26 +118,6 @@ function planFor(group: ModelGroup, server: ServerProcess): LoadPlan {
   }
 }
 
-function settings(): Setting[] {
-  return MODEL_COUNTS.flatMap((models) =>
-    ENCODINGS.flatMap((encoding) =>
-      CONCURRENCIES.filter((connections) => models === 1 || connections > 1).map((connections) => ({
-        encoding,
-        connections,
-        models,
-      })),
-    ),
-  )
-}
-
-function describe({ encoding, connections, models }: Setting): string {
-  return `${encoding}, c = ${connections}, ${models} model${models === 1 ? '' : 's'}`
-}
-
-function keyOf(setting: Setting, side: 'modelmux' | 'echo'): string {
-  return `${side}, ${describe(setting)}`
-}
-
 /** Bytes of the model's answer: the echo answers as many. */
 async function answerBytes({ target }: ServerProcess, encoding: Encoding): Promise<number> {
   const inputs = modelClass('XS').sampleInputs(new Rng('size', SEED), 1)
@@ -161,111 +134,4 @@ async function answerBytes({ target }: ServerProcess, encoding: Encoding): Promi
 
 function startEcho(bytes: number): Promise<ServerProcess> {
   return ServerProcess.start([fileURLToPath(new URL('./echo-main.ts', import.meta.url)), String(bytes)])
-}
-
-function findings(samples: LoadSamples, direct: readonly DirectReport[]): BenchFindings {
-  const rps = (report: LoadReport) => report.rps
-  const ratio = (setting: Setting): Spread =>
-    pairedRatio(samples.values(keyOf(setting, 'modelmux'), rps), samples.values(keyOf(setting, 'echo'), rps))
-  const addedMs = (encoding: Encoding): Spread => {
-    const served = samples.values(
-      keyOf({ encoding, connections: 1, models: 1 }, 'modelmux'),
-      ({ latency }) => latency.p50,
-    )
-    return spreadOf(served.map((ms, i) => ms - (direct[i]?.run.p50 ?? Number.NaN)))
-  }
-  const gates: Gate[] = ENCODINGS.flatMap((encoding) => [
-    ratioGate(ratio({ encoding, connections: 32, models: 1 }), `${encoding}, c = 32`, 0.3),
-    ratioGate(ratio({ encoding, connections: 128, models: 1 }), `${encoding}, c = 128`, 0.4),
-    {
-      name: `${encoding}, c = 1: p50 above ONNX Runtime's run alone`,
-      value: addedMs(encoding).median,
-      unit: 'ms',
-      limit: 0.4,
-      bound: 'at most',
-    },
-  ])
-  return {
-    tables: [loadTable(samples, ratio), directTable(direct)],
-    gates,
-    charts: [throughputChart(samples)],
-    notes: ['XS, 1 row per request, page cache warm, generator and servers on the same machine.', ...samples.problems],
-    wrong: samples.wrong,
-    errors: samples.errors,
-  }
-}
-
-function ratioGate(ratio: Spread, what: string, limit: number): Gate {
-  return {
-    name: `${what}: answers per second against the echo`,
-    value: ratio.median,
-    unit: 'x',
-    limit,
-    bound: 'at least',
-  }
-}
-
-function loadTable(samples: LoadSamples, ratio: (setting: Setting) => Spread): Table {
-  const sides = ['echo', 'modelmux'] as const
-  return {
-    title: 'One server, closed loop',
-    columns: [
-      { title: 'bodies' },
-      { title: 'c' },
-      { title: 'models' },
-      { title: 'server' },
-      ...LOAD_COLUMNS,
-      { title: 'generator CPU' },
-      { title: 'of the echo', unit: 'x' },
-    ],
-    rows: settings().flatMap((setting) =>
-      sides
-        .filter((side) => side === 'modelmux' || setting.models === 1)
-        .map((side) => [
-          setting.encoding,
-          setting.connections,
-          setting.models,
-          side,
-          ...loadCells(samples, keyOf(setting, side)),
-          samples.spread(keyOf(setting, side), ({ generatorCpu }) => generatorCpu).median,
-          side === 'modelmux' && setting.models === 1 ? ratio(setting) : undefined,
-        ]),
-    ),
-  }
-}
-
-function directTable(direct: readonly DirectReport[]): Table {
-  const row = (name: string, read: (report: DirectReport) => DirectReport['run']) => [
-    name,
-    spreadOf(direct.map((report) => read(report).p50)),
-    spreadOf(direct.map((report) => read(report).p99)),
-  ]
-  return {
-    title: 'ONNX Runtime in one process, no server',
-    columns: [{ title: 'call' }, { title: 'p50', unit: 'ms' }, { title: 'p99', unit: 'ms' }],
-    rows: [row('run', ({ run: alone }) => alone), row('JSON decode, run, JSON encode', ({ whole }) => whole)],
-  }
-}
-
-function throughputChart(samples: LoadSamples): Chart {
-  const series = ENCODINGS.flatMap((encoding) =>
-    (['echo', 'modelmux'] as const).map((side) => ({
-      name: `${side}, ${encoding}`,
-      points: CONCURRENCIES.map((connections) => {
-        const { median, min, max } = samples.spread(
-          keyOf({ encoding, connections, models: 1 }, side),
-          (report) => report.rps,
-        )
-        return { x: `c = ${connections}`, y: median, low: min, high: max }
-      }),
-    })),
-  )
-  return {
-    id: 'throughput',
-    title: 'XS, warm: answers per second',
-    kind: 'bars',
-    xTitle: 'requests in flight',
-    yTitle: 'answers per second',
-    series,
-  }
 }

@@ -10,11 +10,21 @@ import { type Axis, linearAxis, logAxis } from './axis.ts'
 import type { Chart, Series } from './bench-result.ts'
 import { formatNumber } from './format.ts'
 
-const WIDTH = 860
+const WIDTH = 920
 const HEIGHT = 440
 const PLOT = { left: 84, top: 52, width: 566, height: 316 } as const
 /** Okabe and Ito's palette: told apart by people with any kind of colour vision. */
-const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#7a7a7a', '#c8b400'] as const
+const COLOURS = [
+  '#0072b2',
+  '#e69f00',
+  '#009e73',
+  '#cc79a7',
+  '#56b4e9',
+  '#d55e00',
+  '#7a7a7a',
+  '#c8b400',
+  '#1b1b1b',
+] as const
 /** Bars of a group take this share of the group's width. */
 const GROUP_FILL = 0.78
 

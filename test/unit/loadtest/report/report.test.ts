@@ -131,7 +131,7 @@ describe('plot', () => {
       assert.equal(svg.match(/<title>/g)?.length, 3)
       assert.match(svg, /a &lt; b &amp; &quot;c&quot;/)
       assert.doesNotMatch(svg, /NaN|Infinity|undefined/)
-      for (const [, x] of svg.matchAll(/ (?:x|cx|x1)="([\d.-]+)"/g)) assert.ok(Number(x) >= 0 && Number(x) <= 860)
+      for (const [, x] of svg.matchAll(/ (?:x|cx|x1)="([\d.-]+)"/g)) assert.ok(Number(x) >= 0 && Number(x) <= 920)
       for (const [, y] of svg.matchAll(/ (?:y|cy|y1)="([\d.-]+)"/g)) assert.ok(Number(y) >= 0 && Number(y) <= 440)
     })
   }
