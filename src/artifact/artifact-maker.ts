@@ -23,6 +23,8 @@ import type { ArtifactOptions } from './options.ts'
 import type { ArtifactSource } from './source.ts'
 import type { SourceMemory } from './source-memory.ts'
 
+/** Saved graph, blobs and artifact lie beside each other for a moment. */
+const ROOM_FACTOR = 3
 /** When to ask again for a model whose files were changing. */
 const CHANGED_RETRY_MS = 1_000
 
@@ -48,6 +50,8 @@ export interface MakerParts {
   publish(manifest: Manifest): Promise<Manifest>
   /** Takes files without a manifest away again. */
   discard(artifact: string): Promise<void>
+  /** Evicts artifacts out of use until so many bytes more would fit. */
+  makeRoom(bytes: number): Promise<void>
   onEvent(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
 }
 
@@ -80,6 +84,11 @@ export class ArtifactMaker {
       } catch (error) {
         // What is refused while it changes may be half of something good.
         if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
+        if (error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED') {
+          // Once: what others have not used for long makes room for what is wanted now.
+          await this.#parts.makeRoom(ROOM_FACTOR * source.bytes)
+          return await this.#compile(source, true)
+        }
         // Made-up integers can be nonsense that a good model hangs or dies of: it gets the benefit of the doubt, once.
         if (diedOfCheck(error) && (await this.#takesIntegers(source))) return await this.#compile(source, false)
         throw error

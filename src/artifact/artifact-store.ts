@@ -22,6 +22,7 @@ import { writeManifest } from './manifest.ts'
 import type { ArtifactOptions, ArtifactStoreOptions } from './options.ts'
 import { ARTIFACT_DEFAULTS } from './options.ts'
 import { Pager } from './page-in.ts'
+import { wrapDiskFull } from './refusal.ts'
 import { Scrubber } from './scrubber.ts'
 import type { ArtifactSource } from './source.ts'
 import { SourceMemory } from './source-memory.ts'
@@ -39,7 +40,7 @@ const CLOSE_GRACE_MS = 2_000
 /** When to ask again for what is made again. */
 const REMAKE_RETRY_MS = 1_000
 
-type Parts = Omit<MakerParts, 'publish' | 'discard' | 'onEvent'> & { readonly host: ArtifactStoreOptions }
+type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & { readonly host: ArtifactStoreOptions }
 
 export class ArtifactStore {
   readonly #parts: Parts
@@ -61,6 +62,7 @@ export class ArtifactStore {
       ...parts,
       publish: (manifest) => this.#publish(manifest),
       discard: (artifact) => this.remove(artifact),
+      makeRoom: (bytes) => this.#collector.makeRoom(bytes),
       onEvent: (name, fields) => this.#event(name, fields),
     })
     this.#collector = new Collector({
@@ -246,7 +248,11 @@ export class ArtifactStore {
 
   async #publish(manifest: Manifest): Promise<Manifest> {
     const { index, clock } = this.#parts
-    await writeManifest(this.#dir, manifest)
+    try {
+      await writeManifest(this.#dir, manifest)
+    } catch (error) {
+      throw wrapDiskFull(error)
+    }
     const kept = index.put(manifest, await ownBytesOf(this.#dir, manifest))
     index.touch(manifest.artifact, clock.now())
     await this.#integrity.remember(manifest)

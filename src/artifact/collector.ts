@@ -49,9 +49,14 @@ export class Collector {
 
   collect(): Promise<void> {
     return this.#flight.run('collect', async () => {
-      await this.#evict()
+      await this.#evict(this.#options.diskBytes)
       await this.#sweep()
     })
+  }
+
+  /** The disk is full below the budget: evicts until so many bytes more would fit, as far as what is out of use goes. */
+  async makeRoom(bytes: number): Promise<void> {
+    await this.#evict(Math.max(0, this.#options.index.bytes - bytes))
   }
 
   /** Removes blobs that lost their last reference, unless a compile might want them; the sweep gets those later. */
@@ -63,10 +68,10 @@ export class Collector {
     }
   }
 
-  async #evict(): Promise<void> {
+  async #evict(budgetBytes: number): Promise<void> {
     const { index, diskBytes, onEvent, remove } = this.#options
     const before = index.bytes
-    const victims = index.chooseVictims(diskBytes)
+    const victims = index.chooseVictims(budgetBytes)
     for (const artifact of victims) if (!index.isHeld(artifact)) await remove(artifact)
     if (victims.length > 0) onEvent('artifacts.evicted', { artifacts: victims.length, bytes: before - index.bytes })
     if (index.bytes > diskBytes) onEvent('artifacts.over-budget', { bytes: index.bytes, budgetBytes: diskBytes })

@@ -48,6 +48,7 @@ function firstDifference(actual: TensorData, expected: TensorData, tolerance: To
     if (got === want) continue
     if (!isFloat || typeof got !== 'number' || typeof want !== 'number') return i
     if (Number.isNaN(got) && Number.isNaN(want)) continue
+    if (!Number.isFinite(got) || !Number.isFinite(want)) return i
     const bound = Math.max(slack, tolerance.relative * Math.max(Math.abs(got), Math.abs(want)))
     if (!(Math.abs(got - want) <= bound)) return i
   }

@@ -22,7 +22,7 @@ import { graphFile, stagingFolder } from './layout.ts'
 import { PhaseWatch } from './phase-watch.ts'
 import { copyPlain } from './plain-copy.ts'
 import { withFile } from './range-reader.ts'
-import { refusal } from './refusal.ts'
+import { isSystemError, refusal } from './refusal.ts'
 import { writeMoved } from './rewrite.ts'
 
 const SAVED_DATA = 'saved.data'
@@ -79,7 +79,7 @@ async function compileMapped(job: Job): Promise<Mapped | PlainReason> {
       compileOptions(isExternal ? { saveTo, externalFile: SAVED_DATA } : { saveTo }),
     )
   } catch (error) {
-    throwIfOutOfMemory(error)
+    throwIfFinal(error)
     return new PlainReason(`the engine cannot save it optimised: ${wordsOf(error)}`)
   }
   watch.mark('optimise')
@@ -97,7 +97,7 @@ async function moveOrGiveUp(...args: Parameters<typeof moveAndCheck>): Promise<M
   try {
     return await moveAndCheck(...args)
   } catch (error) {
-    throwIfOutOfMemory(error)
+    throwIfFinal(error)
     return new PlainReason(wordsOf(error))
   }
 }
@@ -157,7 +157,7 @@ async function compilePlain(job: Job, plainReason: string): Promise<CompileReply
   try {
     session = await EngineSession.open(source, plainOptions({ intraOpThreads: call.intraOpThreads }))
   } catch (error) {
-    throwIfOutOfMemory(error)
+    throwIfFinal(error)
     throw refusal(
       `the engine cannot open '${call.modelFile}': ${wordsOf(error)}`,
       undefined,
@@ -200,7 +200,9 @@ async function privateBytes(): Promise<number> {
   return (await readProcessMemory('self'))?.privateBytes ?? 0
 }
 
-function throwIfOutOfMemory(error: unknown): void {
+function throwIfFinal(error: unknown): void {
+  // A full disk or a vanished file is no fault of the model's.
+  if (isSystemError(error)) throw error
   if (isRefusal(error)) throw error
   if (isOutOfMemory(error))
     throw refusal(

@@ -8,6 +8,7 @@ import { CHECKING, COMPILER_CALLS } from './compiler-protocol.ts'
 import { examine } from './examine-job.ts'
 import { prime } from './prime.ts'
 import { probe } from './probe-job.ts'
+import { wrapDiskFull } from './refusal.ts'
 import { verify } from './verify-job.ts'
 
 let jobs = 0
@@ -37,7 +38,11 @@ const channel = serveCalls(
   parentChannel(),
   async (kind, payload) => {
     await primed
-    return [Buffer.from(JSON.stringify(await handle(kind, payload)))]
+    try {
+      return [Buffer.from(JSON.stringify(await handle(kind, payload)))]
+    } catch (error) {
+      throw wrapDiskFull(error)
+    }
   },
   // Nothing is left that keeps the process alive once the channel is gone.
   () => {},

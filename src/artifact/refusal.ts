@@ -1,4 +1,4 @@
-/** How this room says no to a model. */
+/** How this room says no: to a model, and when the disk says it. */
 import { GatewayError } from '../domain/errors.ts'
 import type { ErrorFacts } from '../domain/errors.ts'
 
@@ -10,4 +10,19 @@ export function refusal(message: string, details?: NonNullable<ErrorFacts['detai
     details === undefined ? {} : { details },
     cause === undefined ? {} : { cause },
   )
+}
+
+const DISK_FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+
+/** An error of the operating system, which says nothing about a model. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error
+}
+
+/** A full disk as an error of ours, anything else as it is. */
+export function wrapDiskFull(error: unknown): unknown {
+  if (!isSystemError(error) || !DISK_FULL.has(error.code)) return error
+  const message =
+    'the disk of the cache folder is full; give it room, or lower cache.diskBytes so that artifacts are evicted in time'
+  return new GatewayError('CAPACITY_EXHAUSTED', message, { retryAfterMs: 5_000 }, { cause: error })
 }

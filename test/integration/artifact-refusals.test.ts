@@ -121,7 +121,7 @@ test('a model that runs past the deadline is stopped, is a strike, and the next 
     )
   })
   assert.equal((await store.compile(await fixture.source(xs()))).manifest.form, 'mapped')
-  assert.ok(fixture.events.some((event) => event.name === 'compiler.replaced' && event.fields['reason'] === 'gone'))
+  assert.ok(fixture.events.some((event) => event.name === 'compiler.replaced' && event.fields.reason === 'gone'))
 })
 
 test('a compiler that is killed costs its model a strike that names the signal', async (t) => {
@@ -129,7 +129,7 @@ test('a compiler that is killed costs its model a strike that names the signal',
   const store = await fixture.open()
   const source = await fixture.source(slow().model)
   const compiling = store.compile(source)
-  const pid = fixture.events.find((event) => event.name === 'compiler.started')?.fields['pid']
+  const pid = fixture.events.find((event) => event.name === 'compiler.started')?.fields.pid
   assert.ok(typeof pid === 'number')
   process.kill(pid, 'SIGKILL')
   await assert.rejects(

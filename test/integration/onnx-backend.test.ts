@@ -20,14 +20,14 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { artifactSource } from '../support/artifact/source.ts'
 import { readCaseInputs } from '../support/artifact/case-inputs.ts'
 
-const PYTHON = process.env['TEST_PYTHON'] ?? '.venv-test/bin/python'
+const PYTHON = process.env.TEST_PYTHON ?? '.venv-test/bin/python'
 const WRITER = join(import.meta.dirname, 'onnx-backend-cases.py')
 const MIN_RUNNABLE = 1000
 /** Kernels are the same; what may differ is the order of sums in a fused or reordered one. */
 const TOLERANCE = { relative: 1e-4, ofDeviation: 1e-5 }
 
 const hasPython = existsSync(PYTHON)
-const skip = hasPython || process.env['CI'] === 'true' ? false : `no ${PYTHON}: run test/servers/install-python.sh`
+const skip = hasPython || process.env.CI === 'true' ? false : `no ${PYTHON}: run test/servers/install-python.sh`
 
 /** Adds up reasons and shows how often each came, with an example. */
 class Tally {

@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { GraphBuilder } from '../../../loadtest/models/graph-builder.ts'
+import { modelBytes, modelClass } from '../../../loadtest/models/index.ts'
+import type { OnnxModel } from '../../../loadtest/models/onnx-model.ts'
+import { DATA_TYPE, modelOf, rawTensor } from '../../../loadtest/models/onnx-model.ts'
+import { branches, functionWithConstant, nested } from '../../../loadtest/models/special/index.ts'
+import { ExternalFiles } from '../../../src/artifact/external-files.ts'
+import type { WalkLimits } from '../../../src/artifact/walk.ts'
+import { walkModel } from '../../../src/artifact/walk.ts'
+import { ByteWindow } from '../../../src/artifact/wire.ts'
+import { GatewayError } from '../../../src/domain/errors.ts'
+
+const root = mkdtempSync(join(tmpdir(), 'modelmux-walk-'))
+after(() => rmSync(root, { recursive: true, force: true }))
+
+const LIMITS: WalkLimits = { maxNodes: 1000, extraDomains: [] }
+
+function walk(model: OnnxModel | Uint8Array, limits: Partial<WalkLimits> = {}) {
+  const bytes = Buffer.from(model instanceof Uint8Array ? model : modelBytes(model))
+  const files = new ExternalFiles(root, join(root, 'model.onnx'), { allowHardLinks: false })
+  return walkModel(ByteWindow.ofBuffer(bytes), files, { ...LIMITS, ...limits })
+}
+
+function refuses(model: OnnxModel | Uint8Array, says: RegExp, limits: Partial<WalkLimits> = {}) {
+  assert.throws(
+    () => walk(model, limits),
+    (error) => error instanceof GatewayError && error.code === 'ARTIFACT_INVALID' && says.test(error.message),
+  )
+}
+
+const xs = () => modelClass('XS').build({ customer: 1, family: 'head', seed: 1 })
+
+/** One operator on x FP32 [N, 4], with an initializer `axes` beside it. */
+function oneNode(
+  opType: string,
+  options: Parameters<GraphBuilder['node']>[2] = {},
+  extraInputs: readonly string[] = [],
+): OnnxModel {
+  const graph = new GraphBuilder('one')
+  const x = graph.input('x', DATA_TYPE.FLOAT, ['N', 4])
+  graph.int64s('axes', [0])
+  graph.int64s('last', [-1])
+  graph.node(opType, [x, ...extraInputs], { ...options, outputs: ['y'] })
+  graph.output('y', DATA_TYPE.FLOAT, ['N', 4])
+  return modelOf(graph.finish())
+}
+
+describe('what a walk finds', () => {
+  test('the signature without initializers, operators, opsets, and bytes of tensors', () => {
+    const facts = walk(xs())
+    assert.deepEqual(facts.signature, {
+      inputs: [{ name: 'features', datatype: 'FP32', shape: ['N', 64] }],
+      outputs: [{ name: 'scores', datatype: 'FP32', shape: ['N', 8] }],
+    })
+    assert.deepEqual(facts.operators, { Gemm: 2, Relu: 1 })
+    assert.deepEqual(facts.opsets, { '': 17 })
+    assert.equal(facts.tensorBytes, 4 * 18_696)
+    assert.deepEqual(facts.batchHazards, [])
+  })
+
+  test('an input with an initializer is a default that nobody sends', () => {
+    const graph = new GraphBuilder('defaults')
+    const x = graph.input('x', DATA_TYPE.FLOAT, [-1 as never, 'width'])
+    graph.input('w', DATA_TYPE.FLOAT, [1])
+    graph.initializer(rawTensor('w', DATA_TYPE.FLOAT, [1], Float32Array.of(2)))
+    graph.node('Mul', [x, 'w'], { outputs: ['y'] })
+    graph.output('y', DATA_TYPE.FLOAT, ['N', 'width'])
+    assert.deepEqual(walk(modelOf(graph.finish())).signature.inputs, [
+      { name: 'x', datatype: 'FP32', shape: [-1, 'width'] },
+    ])
+  })
+
+  test('nodes of bodies and functions count', () => {
+    assert.ok((walk(branches().model).operators.If ?? 0) >= 1)
+    assert.ok(walk(functionWithConstant().model).nodes > 1)
+  })
+})
+
+describe('what a walk refuses', () => {
+  test('every cut of a model, without a crash', () => {
+    const bytes = modelBytes(xs())
+    for (let length = 0; length < bytes.length; length += 997) refuses(bytes.subarray(0, length), /ONNX model/)
+  })
+
+  test('random bytes, without a crash', () => {
+    let state = 1
+    for (let round = 0; round < 500; round++) {
+      const bytes = Buffer.from(Array.from({ length: 64 }, () => (state = (state * 48271) % 0x7fffffff) & 0xff))
+      refuses(bytes, /./)
+    }
+  })
+
+  test('more nodes than allowed', () => refuses(xs(), /more than 2 nodes/, { maxNodes: 2 }))
+
+  test('graphs nested too deep', () => {
+    assert.ok(walk(nested(10).model))
+    refuses(nested(40).model, /nests graphs deeper/)
+  })
+
+  test('a domain the engine does not have, unless it is configured', () => {
+    const model = oneNode('Mystery', { domain: 'acme' })
+    refuses(model, /domain 'acme'/)
+    assert.ok(walk(model, { extraDomains: ['acme'] }))
+  })
+
+  test('inputs and outputs that requests cannot carry, with the reason', () => {
+    const graph = new GraphBuilder('bf16')
+    graph.input('x', 16, ['N'])
+    graph.node('Identity', ['x'], { outputs: ['y'] })
+    graph.output('y', 16, ['N'])
+    refuses(modelOf(graph.finish()), /input 'x' is BFLOAT16.*Cast/)
+  })
+
+  test('an input without a shape', () => {
+    const graph = new GraphBuilder('shapeless').finish()
+    refuses(
+      modelOf({ ...graph, inputs: [{ name: 'x', dataType: 1 }], outputs: [{ name: 'x', dataType: 1 }] }),
+      /declares no shape/,
+    )
+  })
+
+  test('a model without outputs', () => refuses(modelOf(new GraphBuilder('none').finish()), /no outputs/))
+})
+
+describe('batch hazards', () => {
+  const reduce = { attributes: { axes: { kind: 'ints', values: [0] } } } as const
+  const HAZARDS: Readonly<Record<string, OnnxModel>> = {
+    'operator ReduceMean over axis 0': oneNode('ReduceMean', reduce),
+    'operator ReduceSum over all axes': oneNode('ReduceSum'),
+    'operator ReduceSum over axis 0': oneNode('ReduceSum', {}, ['axes']),
+    'operator ReduceSum over axes computed at run time': oneNode('ReduceSum', {}, ['x']),
+    'operator Softmax over axis 0': oneNode('Softmax', { attributes: { axis: { kind: 'int', value: 0 } } }),
+    'operator ArgMax over axis 0': oneNode('ArgMax'),
+    'operator CumSum over axis 0': oneNode('CumSum', {}, ['axes']),
+    'operator DynamicQuantizeLinear': oneNode('DynamicQuantizeLinear'),
+    'operator RandomNormalLike': oneNode('RandomNormalLike'),
+    'operator NonZero': oneNode('NonZero'),
+    'operator BatchNormalization in training mode': oneNode('BatchNormalization', {
+      attributes: { training_mode: { kind: 'int', value: 1 } },
+    }),
+  }
+  for (const [hazard, model] of Object.entries(HAZARDS)) {
+    test(`names ${hazard}`, () => assert.deepEqual(walk(model).batchHazards, [hazard]))
+  }
+
+  test('work along other axes is none', () => {
+    assert.deepEqual(walk(oneNode('ReduceSum', {}, ['last'])).batchHazards, [])
+    assert.deepEqual(walk(oneNode('Softmax', { attributes: { axis: { kind: 'int', value: -1 } } })).batchHazards, [])
+    assert.deepEqual(walk(oneNode('BatchNormalization')).batchHazards, [])
+  })
+})
