@@ -12,6 +12,7 @@ export const EVENTS = {
   'server.bad-connection': 'debug',
   'request.done': 'info',
   'request.refused': 'info',
+  'request.delayed': 'warn',
   'request.failed': 'error',
   'metrics.reader-failed': 'warn',
   'registry.scanned': 'debug',

@@ -28,16 +28,25 @@ export class RequestLog implements RequestObserver {
       const { requestLogSample, random } = this.#options
       if (requestLogSample >= 1 || random() < requestLogSample) this.#log.line('request.done', requestLine(summary))
     } else if (status < 500) {
-      const message = error === undefined ? '' : `,"message":${JSON.stringify(error.message)}`
-      this.#log.line('request.refused', requestLine(summary) + message)
+      this.#log.line('request.refused', withMessage(summary))
+    } else if (isPassing(status)) {
+      // A state of the service, not a defect of it: no stack, or a flood would fill the log with them.
+      this.#log.line('request.delayed', withMessage(summary))
     } else {
       const { error: err, ...facts } = summary
-      this.#log.event('request.failed', { ...facts, err }, isPassing(status) ? 'warn' : undefined)
+      this.#log.event('request.failed', { ...facts, err })
     }
   }
 }
 
-/** Overload, loading and deadlines are states of the service, not defects of it. */
+function withMessage(summary: RequestSummary): string {
+  const { error } = summary
+  return error === undefined
+    ? requestLine(summary)
+    : `${requestLine(summary)},"message":${JSON.stringify(error.message)}`
+}
+
+/** Overload, loading, deadlines, and what the protocol has and modelmux does not. */
 function isPassing(status: number): boolean {
   return status === 503 || status === 504 || status === 507 || status === 501
 }

@@ -100,9 +100,10 @@ describe('the log of requests', () => {
     assert.equal(logged[1]?.[1].err, ours.error)
   })
 
-  it('does not cry wolf for states that pass', () => {
+  it('logs states that pass with their message and without a stack', () => {
     const { log, logged } = record(0)
     log.requestDone(failed('OVERLOADED'))
-    assert.equal(logged[0]?.[2], 'warn')
+    assert.equal(logged[0]?.[0], 'request.delayed')
+    assert.equal(logged[0]?.[1].message, 'it is OVERLOADED')
   })
 })
