@@ -116,15 +116,19 @@ export class ModelTable {
     const broken = report.versions.filter(({ problem }) => problem !== undefined)
     const problems =
       broken.length === 0 ? NO_PROBLEMS : new Map(broken.map(({ version, problem }) => [version, problem ?? '']))
+    const served = versions.findLast(({ version }) => !problems.has(version)) ?? versions.at(-1)
+    const aliases = report.aliases.length === 0 ? NO_ALIASES : new Map(report.aliases)
     this.#models.set(name, {
       name,
       versions,
       problems,
-      served: versions.findLast(({ version }) => !problems.has(version)) ?? versions.at(-1),
+      served,
       pending: report.pending.length === 0 ? NONE_PENDING : report.pending,
-      aliases: report.aliases.length === 0 ? NO_ALIASES : new Map(report.aliases),
+      aliases,
       problem: report.problem,
     })
+    const areMoved = before !== undefined && !isSameMap(before.aliases, aliases)
+    if (areMoved && served !== undefined) changes.push({ kind: 'aliases', version: served })
     return changes
   }
 
@@ -204,6 +208,12 @@ export class ModelTable {
     }
     return settings
   }
+}
+
+function isSameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  if (a.size !== b.size) return false
+  for (const [key, value] of a) if (b.get(key) !== value) return false
+  return true
 }
 
 function newVersion(name: string, facts: VersionFacts, settings: ModelSettings): ModelVersion {

@@ -10,6 +10,8 @@ export type RegistryChange =
   | { readonly kind: 'added'; readonly version: ModelVersion }
   | { readonly kind: 'removed'; readonly version: ModelVersion }
   | { readonly kind: 'changed'; readonly version: ModelVersion; readonly previous: ModelVersion }
+  /** An alias of the model came, went or moved; `version` is the one that is served by default. */
+  | { readonly kind: 'aliases'; readonly version: ModelVersion }
 
 export interface Registry {
   /** Begins to look; resolves at once. Call once. */

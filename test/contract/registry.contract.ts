@@ -62,6 +62,18 @@ export function registryContract(label: string, setStage: () => Promise<Registry
       assert.deepEqual(Object.fromEntries(registry.aliasesOf('churn')), { champion: '2' })
     })
 
+    it('tells that aliases came, moved or went, and nothing while they stay', async () => {
+      for (const version of ['1', '2']) await stage.publish('churn', version, `v${version}`)
+      await stage.refresh()
+      changes.length = 0
+      for (const aliases of [{ champion: '1' }, { champion: '2' }, {}]) {
+        await stage.setAliases('churn', aliases)
+        await stage.refresh()
+        await stage.refresh()
+        assert.deepEqual(changes.splice(0), [{ kind: 'aliases', version: registry.resolve({ name: 'churn' }) }])
+      }
+    })
+
     it('says which of name, version and alias it does not know', async () => {
       await stage.publish('acme/churn', '1', 'one')
       await stage.setAliases('acme/churn', { champion: '1', lost: '5' })

@@ -60,6 +60,12 @@ export class FolderRegistryRig {
     this.clock.jumpWall(systemClock.wall() - this.clock.wall())
   }
 
+  /** By an hour: how old a file is says nothing, only for how long it was seen unchanged. */
+  fileServerIsAhead(): void {
+    this.comeToThePresent()
+    this.clock.jumpWall(-3_600_000)
+  }
+
   events(name: string): Array<Readonly<Record<string, unknown>>> {
     return this.#events.filter(([event]) => event === name).map(([, fields]) => fields)
   }

@@ -178,7 +178,7 @@ describe('FolderRegistry and the files beside the versions', () => {
   })
 
   it('does not adopt settings that are half written, and does not start a model before it knows them', async () => {
-    rig.comeToThePresent()
+    rig.fileServerIsAhead()
     await folder.writeVersion('churn')
     await rig.startAndScan()
     await clock.advance(rig.settleMs / 2)
