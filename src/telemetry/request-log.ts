@@ -23,7 +23,7 @@ export class RequestLog implements RequestObserver {
   }
 
   requestDone(summary: RequestSummary): void {
-    const { status, error } = summary
+    const { status } = summary
     if (status < 400) {
       const { requestLogSample, random } = this.#options
       if (requestLogSample >= 1 || random() < requestLogSample) this.#log.line('request.done', requestLine(summary))
