@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { asGatewayError, type ErrorCode, ERRORS, GatewayError } from '../../../src/domain/errors.ts'
+import { asGatewayError, ERRORS, type ErrorCode, GatewayError } from '../../../src/domain/errors.ts'
 
 const ROWS = Object.entries(ERRORS)
 
