@@ -10,14 +10,20 @@ import { modelVersion } from '../../support/model-version.ts'
 import { SourceFolder } from '../../support/source-folder.ts'
 
 let folder: SourceFolder
+/** Beside the models folder. */
+let outside: SourceFolder
 let store: FolderStore
 
 beforeEach(async () => {
   folder = new SourceFolder()
+  outside = new SourceFolder()
   await folder.writeVersion('churn')
   store = storeWith({ allowHardLinks: false })
 })
-afterEach(() => folder[Symbol.asyncDispose]())
+afterEach(async () => {
+  await folder[Symbol.asyncDispose]()
+  await outside[Symbol.asyncDispose]()
+})
 
 function storeWith({ allowHardLinks }: { allowHardLinks: boolean }): FolderStore {
   return new FolderStore({ models: folder.path, allowHardLinks, settleMs: 1000 })
@@ -42,9 +48,8 @@ async function refuses(version: ModelVersion, code: ErrorCode, message: RegExp, 
 describe('FolderStore', () => {
   it('gives the folder itself, without links, however the models folder is named', async () => {
     const version = await versionNow()
-    await using elsewhere = new SourceFolder()
-    await symlink(folder.path, elsewhere.at('link'))
-    const linked = new FolderStore({ models: elsewhere.at('link'), allowHardLinks: false, settleMs: 1000 })
+    await symlink(folder.path, outside.at('link'))
+    const linked = new FolderStore({ models: outside.at('link'), allowHardLinks: false, settleMs: 1000 })
     assert.equal((await linked.stage(version)).dir, folder.at('churn/1'))
   })
 
@@ -63,7 +68,6 @@ describe('FolderStore', () => {
   })
 
   it('refuses a version whose folder is a link that leads out of the models folder', async () => {
-    await using outside = new SourceFolder()
     await rename(folder.at('churn/1'), outside.at('1'))
     await symlink(outside.at('1'), folder.at('churn/1'))
     await refuses(await versionNow(), 'ARTIFACT_INVALID', /its folder is a link that leads out/)
