@@ -1,6 +1,6 @@
 /**
  * What the cache folder holds, in memory: manifests, how many of them refer to a blob, who is in use and since when not. Manifests of
- * one family differ in little, so equal parts are kept once: some 1 KB each at 10,000 artifacts.
+ * one family differ in little, so equal parts are kept once: 1 to 2 KB each at 10,000 artifacts.
  */
 import type { BlobRef, Manifest } from '../domain/artifact.ts'
 

@@ -1,11 +1,11 @@
 /** One compiler process as its parent sees it: calls with a deadline, and what to think of a death. */
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
+import { readProcessMemory } from '../child/memory.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
 import { spawnChild } from '../child/spawn.ts'
-import { readProcessMemory } from '../child/memory.ts'
 import { GatewayError } from '../domain/errors.ts'
-import type { Clock } from '../lib/clock.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
+import type { Clock } from '../lib/clock.ts'
 import { CHECKING } from './compiler-protocol.ts'
 import { refusal } from './refusal.ts'
 

@@ -6,8 +6,8 @@ import { ExternalFiles } from './external-files.ts'
 import { withFile } from './range-reader.ts'
 import { refusal } from './refusal.ts'
 import { digestFile, sourceDigest } from './source-digest.ts'
-import { walkModel } from './walk.ts'
 import type { ModelFacts, WalkLimits } from './walk.ts'
+import { walkModel } from './walk.ts'
 
 /** `ORTM` at byte 4 marks ONNX Runtime's own format, whatever the file is called. */
 const ORT_MAGIC = 'ORTM'

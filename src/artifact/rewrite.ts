@@ -3,8 +3,9 @@
  * on the wire form: what is not a moved tensor, unknown fields included, is copied byte for byte, and nothing of the file's size is
  * held in memory. ONNX Runtime's own save with external data breaks graphs that have bodies, hence this one.
  */
-import { closeSync, openSync } from 'node:fs'
+
 import { createHash } from 'node:crypto'
+import { closeSync, openSync } from 'node:fs'
 import type { BlobStore } from './blob-store.ts'
 import { writeAll } from './blob-store.ts'
 import type { ExternalWindows } from './external-windows.ts'
@@ -12,8 +13,8 @@ import { blobPath } from './layout.ts'
 import { ATTRIBUTE, DATA_LOCATION_EXTERNAL, ENTRY, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from './onnx-fields.ts'
 import { RangeReader } from './range-reader.ts'
 import { rawFromTyped } from './typed-data.ts'
-import { readTensor } from './walk-tensor.ts'
 import type { TensorHeader } from './walk-tensor.ts'
+import { readTensor } from './walk-tensor.ts'
 import type { ByteWindow } from './wire.ts'
 import { FieldCursor, WIRE } from './wire.ts'
 import { bytesField, PieceList, textField, varintField } from './wire-write.ts'

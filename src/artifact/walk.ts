@@ -21,10 +21,10 @@ import {
 import { refusal } from './refusal.ts'
 import type { NodeFacts } from './walk-node.ts'
 import { HazardCollector, isSuspect } from './walk-node.ts'
-import { inputSpec, outputSpec, readValueInfo } from './walk-signature.ts'
 import type { DeclaredValue } from './walk-signature.ts'
-import { constantInts, readTensor } from './walk-tensor.ts'
+import { inputSpec, outputSpec, readValueInfo } from './walk-signature.ts'
 import type { TensorHeader } from './walk-tensor.ts'
+import { constantInts, readTensor } from './walk-tensor.ts'
 import type { ByteWindow } from './wire.ts'
 import { FieldCursor, packedVarints, WIRE, WireError } from './wire.ts'
 

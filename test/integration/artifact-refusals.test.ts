@@ -7,8 +7,8 @@ import { modelBytes, modelClass } from '../../loadtest/models/index.ts'
 import type { OnnxModel } from '../../loadtest/models/onnx-model.ts'
 import {
   constantOfShapeBomb,
-  epContext,
   ESCAPING_LOCATIONS,
+  epContext,
   externalAt,
   overflowingDims,
   slow,
@@ -18,6 +18,8 @@ import {
   wrongRawLength,
 } from '../../loadtest/models/special/index.ts'
 import { GatewayError } from '../../src/domain/errors.ts'
+import { EngineSession } from '../../src/engine/session.ts'
+import { compileOptions } from '../../src/engine/session-options.ts'
 import { StoreFixture } from '../support/artifact/store-fixture.ts'
 
 const WEIGHT_BYTES = 4 * 160 * 160
@@ -147,4 +149,19 @@ test('ONNX Runtime’s own format is refused unless it is allowed', async (t) =>
   const store = await fixture.open()
   const source = await fixture.source(Buffer.from('\0\0\0\0ORTM, and more'), {}, { modelFile: 'model.ort' })
   await assert.rejects(store.compile(source), /artifact\.allowOrt/)
+})
+
+test('where it is allowed, ONNX Runtime’s own format is saved as ONNX, walked in that form, and mapped', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open({ allowOrt: true })
+  const onnx = await fixture.source(xs())
+  const source = await fixture.source(Buffer.alloc(0), {}, { modelFile: 'model.ort' })
+  // The engine saves in its own format when the name says so.
+  const saveTo = join(source.dir, 'model.ort')
+  await (await EngineSession.open(join(onnx.dir, 'model.onnx'), compileOptions({ saveTo }))).release()
+  const { manifest } = await store.compile(source)
+  assert.equal(manifest.form, 'mapped', manifest.plainReason)
+  assert.deepEqual(manifest.signature, (await store.compile(onnx)).manifest.signature)
+  assert.equal(manifest.blobs.length, 1)
+  await assert.rejects(store.inspect(source), { code: 'UNSUPPORTED' })
 })

@@ -17,8 +17,8 @@ import type { Tensor } from '../../src/domain/tensor-types.ts'
 import { EngineSession } from '../../src/engine/session.ts'
 import { mappedOptions, plainOptions } from '../../src/engine/session-options.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import { artifactSource } from '../support/artifact/source.ts'
 import { readCaseInputs } from '../support/artifact/case-inputs.ts'
+import { artifactSource } from '../support/artifact/source.ts'
 
 const PYTHON = process.env.TEST_PYTHON ?? '.venv-test/bin/python'
 const WRITER = join(import.meta.dirname, 'onnx-backend-cases.py')
