@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { afterEach, describe, it } from 'node:test'
 import { generateLoad } from '../../../loadtest/generator/load-generator.ts'
 import { errorCount, type LoadPlan, type Target } from '../../../loadtest/generator/plan.ts'
 import { startStub } from '../../support/loadtest/stub-server.ts'
@@ -26,9 +26,21 @@ function planFor(target: Target, changes: Partial<LoadPlan> = {}): LoadPlan {
   }
 }
 
+type Stub = Awaited<ReturnType<typeof startStub>>
+
 describe('load generator, in its own process', () => {
+  const stubs: Stub[] = []
+  async function openStub(options: Parameters<typeof startStub>[0]): Promise<Stub> {
+    const stub = await startStub(options)
+    stubs.push(stub)
+    return stub
+  }
+  afterEach(async () => {
+    for (const stub of stubs.splice(0)) await stub[Symbol.asyncDispose]()
+  })
+
   it('asks every model once and finds every answer right', async () => {
-    await using stub = await startStub({ seed: SEED })
+    const stub = await openStub({ seed: SEED })
     const report = await generateLoad(planFor(stub.target, { serverPid: process.pid }))
     assert.deepEqual(
       { answered: report.answered, wrong: report.wrong, errors: report.errors, cache: report.cache },
@@ -40,7 +52,7 @@ describe('load generator, in its own process', () => {
   })
 
   it('notices an answer that another customer’s model gave', async () => {
-    await using stub = await startStub({ seed: SEED, misbehave: (request) => (request === 7 ? 'wrong' : undefined) })
+    const stub = await openStub({ seed: SEED, misbehave: (request) => (request === 7 ? 'wrong' : undefined) })
     const report = await generateLoad(planFor(stub.target))
     assert.deepEqual([report.answered, report.wrong], [11, 1])
     assert.match(report.firstProblem ?? '', /scores is off by/)
@@ -48,7 +60,7 @@ describe('load generator, in its own process', () => {
 
   it('counts refusals, silence and lost connections by kind, and goes on', async () => {
     const kinds = { 2: 'overloaded', 4: 'silent', 6: 'hang-up' } as const
-    await using stub = await startStub({
+    const stub = await openStub({
       seed: SEED,
       misbehave: (request) => kinds[request as keyof typeof kinds],
     })
@@ -58,7 +70,7 @@ describe('load generator, in its own process', () => {
   })
 
   it('never sends more than it was told to, at a given rate', async () => {
-    await using stub = await startStub({ seed: SEED })
+    const stub = await openStub({ seed: SEED })
     const pace = { kind: 'open', rps: 2000, arrivals: 'poisson', connections: 8 } as const
     const report = await generateLoad(
       planFor(stub.target, { pace, popularity: { kind: 'zipf', exponent: 1.1 }, maxRequests: 50 }),
@@ -69,7 +81,7 @@ describe('load generator, in its own process', () => {
   })
 
   it('ends early when told to and reports what was measured until then', async () => {
-    await using stub = await startStub({ seed: SEED })
+    const stub = await openStub({ seed: SEED })
     const enough = new AbortController()
     const plan = planFor(stub.target, {
       popularity: { kind: 'uniform' },
