@@ -71,7 +71,7 @@ async function tryRun(session: EngineSession, inputs: readonly Tensor[]): Promis
   } catch (error) {
     if (isOutOfMemory(error)) {
       throw refusal(
-        'a run of the model on small inputs wants more memory than artifact.compiler allows; make it smaller, or raise the cap',
+        'a run of the model on small inputs wants more memory than artifact.compileMemoryBytes allows; make it smaller, or raise the cap',
         { strike: 'memory' },
         error,
       )

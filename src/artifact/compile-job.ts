@@ -206,7 +206,7 @@ function throwIfFinal(error: unknown): void {
   if (isRefusal(error)) throw error
   if (isOutOfMemory(error))
     throw refusal(
-      'compiling the model wants more memory than artifact.compiler allows; make it smaller, or raise the cap',
+      'compiling the model wants more memory than artifact.compileMemoryBytes allows; make it smaller, or raise the cap',
       { strike: 'memory' },
       asGatewayError(error).cause,
     )

@@ -123,7 +123,7 @@ export class CompilerChild {
     const ms = this.#killedAfterMs
     if (ms !== undefined) {
       const deadlineMs = Math.round(ms)
-      const message = `compiling took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.compiler.deadlineMs`
+      const message = `compiling took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.compileDeadlineMs`
       return refusal(message, { strike: 'deadline', phase, deadlineMs }, cause)
     }
     if (this.#isEnding) return new GatewayError('DRAINING', 'the compiler was stopped', {}, { cause })

@@ -88,7 +88,7 @@ export class ExternalFiles {
     if (!stat.isFile()) throw refusal(`the external file '${shown}' is not a regular file`)
     if (stat.nlink > 1 && !this.#allowHardLinks) {
       throw refusal(
-        `the external file '${shown}' has ${stat.nlink} hard links and could be any file of this machine; copy it, or set artifact.allowHardLinks`,
+        `the external file '${shown}' has ${stat.nlink} hard links and could be any file of this machine; copy it, or set store.allowHardLinks`,
       )
     }
     return stat.size
