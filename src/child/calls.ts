@@ -62,6 +62,11 @@ export class ChildCalls {
     })
   }
 
+  /** The child can be told nothing any more. */
+  get isClosed(): boolean {
+    return this.#closedBy !== undefined
+  }
+
   /** Calls without an answer yet. */
   get pending(): number {
     return this.#pending.size

@@ -1,19 +1,21 @@
 /**
  * Hands queued requests to workers and their answers back. Workers pull: whenever one can take more, the queues say what.
  * A worker that is free takes at once; a busy one is given a little ahead, so that it never waits for the round trip.
+ * Owns the lease of a request from the queue until its hand-over has ended, also when nobody waits for the answer any more.
  */
 
 import type { Lease } from '../cache/lease.ts'
+import { ChildGoneError } from '../child/calls.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
 import type { HandOver, WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
-import type { Worker } from '../worker/worker.ts'
+import { Lane } from './lane.ts'
 import type { ReplicaRequest } from './request.ts'
+import type { SessionWorker } from './session-worker.ts'
 import type { Session, Sessions } from './sessions.ts'
-import { isWorkerGone } from './sessions.ts'
 
 export interface DispatcherOptions {
   readonly clock: Clock
@@ -22,25 +24,13 @@ export interface DispatcherOptions {
   readonly estimates: Estimates
   /** Expected milliseconds that a worker may be given ahead of the end of its current run. */
   readonly aheadMs: number
-  /** Is the model's packed form worth opening by now? */
-  readonly wantsPacked: (key: string) => boolean
+  /** Milliseconds until the first model that was passed over just now, because it waits for company, may run; Infinity = none. */
+  readonly takeSoonestMs: () => number
+  /** There was no room to open the model in a worker that is not its home. */
+  readonly onNoRoom: (key: string) => void
   readonly onHandedBack: (handOver: HandOver<ReplicaRequest>, report: HandOverReport) => void
-  /** A session could not be opened, for a reason that lies in the model's files. */
-  readonly onOpenFailed: (key: string, error: GatewayError) => void
 }
 
-/** One life of a worker's process. */
-interface Lane {
-  readonly worker: Worker
-  /** In the order sent, which is the order in which the worker does them. */
-  readonly handOvers: Set<HandOver<ReplicaRequest>>
-  expectedMs: number
-  /** The hand-over the process died under: the only one that can have begun. */
-  culprit: HandOver<ReplicaRequest> | undefined
-}
-
-/** Hand-overs that one worker may have at a time; `aheadMs` is the tighter bound as a rule. */
-const MAX_AHEAD = 8
 /** A request that never began to run is given to another worker this often. */
 const MAX_REPLAYS = 2
 /** How often queues are looked at while something waits that no event will release, such as a hung home worker. */
@@ -49,10 +39,15 @@ const LOOK_AGAIN_MS = 20
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #lanes = new Map<string, Lane>()
-  readonly #leases = new Map<ReplicaRequest, Lease>()
+  readonly #onIdle = new Set<() => void>()
+  #pending = 0
   #isPumpDue = false
-  #lookAgain: Timer | undefined
-  #onIdle: (() => void) | undefined
+  #lookAgain: { readonly timer: Timer; readonly at: number } | undefined
+  #isClosed = false
+  /** One that ended while it waited leaves the queue. */
+  readonly #leave = (request: ReplicaRequest) => {
+    if (this.#options.queues.remove(request)) this.#release(request)
+  }
 
   constructor(options: DispatcherOptions) {
     this.#options = options
@@ -60,41 +55,49 @@ export class Dispatcher {
 
   /** Queues a request of a leased key. From here on the dispatcher owns the lease. */
   enqueue(request: ReplicaRequest, lease: Lease): void {
-    const { clock, estimates } = this.#options
     if (request.isSettled) {
       lease.release()
       return
     }
-    this.#leases.set(request, lease)
-    request.waitsFor = 'a worker'
+    const { clock, estimates } = this.#options
+    request.lease = lease
+    this.#pending++
     request.enqueuedAt = clock.now()
     request.expectedMs = estimates.eachMs(request.key, false)
     this.#queue(request)
     this.#pumpSoon()
   }
 
-  workerUp(worker: Worker): void {
-    this.#lanes.set(worker.id, { worker, handOvers: new Set(), expectedMs: 0, culprit: undefined })
+  workerUp(worker: SessionWorker): void {
+    this.#lanes.set(worker.id, new Lane(worker))
     this.#options.queues.workerUp(worker.id)
     this.#pumpSoon()
   }
 
   /** Its hand-overs fail by themselves, as their calls do. */
   workerDown(workerId: string): void {
+    this.#lanes.get(workerId)?.over()
     this.#lanes.delete(workerId)
     this.#options.queues.workerDown(workerId)
     this.#pumpSoon()
   }
 
+  /** The model cannot be run: its requests that wait end with `error`. */
+  refuse(key: string, error: GatewayError): void {
+    // Each leaves the queue as it fails, which must not change under the one who reads it.
+    const waiting = Array.from(this.#options.queues.itemsOf(key))
+    for (const request of waiting) request.fail(error)
+  }
+
   /** A worker to open a model in that nobody has asked for yet. */
-  homeWorker(key: string): Worker | undefined {
+  homeWorker(key: string): SessionWorker | undefined {
     const home = this.#options.queues.homeOf(key)
     return home === undefined ? undefined : this.#lanes.get(home)?.worker
   }
 
   /** Requests queued or handed over. */
   get pending(): number {
-    return this.#leases.size
+    return this.#pending
   }
 
   get workersUp(): number {
@@ -103,34 +106,38 @@ export class Dispatcher {
 
   /** Resolves when nothing is queued or handed over: true, or false after `timeoutMs`. */
   idle(timeoutMs: number): Promise<boolean> {
-    if (this.#leases.size === 0) return Promise.resolve(true)
+    if (this.#pending === 0) return Promise.resolve(true)
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(timeoutMs, () => {
-        this.#onIdle = undefined
-        resolve(false)
-      })
-      this.#onIdle = () => {
+      const end = () => {
         timer.cancel()
-        resolve(true)
+        this.#onIdle.delete(end)
+        resolve(this.#pending === 0)
       }
+      const timer = this.#options.clock.after(timeoutMs, end)
+      this.#onIdle.add(end)
     })
   }
 
+  /** Gives nothing to workers any more; what they have is still answered. Idempotent. */
   close(): void {
-    this.#lookAgain?.cancel()
+    this.#isClosed = true
+    this.#lookAgain?.timer.cancel()
+    this.#lookAgain = undefined
   }
 
   #queue(request: ReplicaRequest): void {
-    request.onSettled(() => {
-      if (this.#options.queues.remove(request)) this.#release(request)
-    })
+    request.waitsFor = 'a worker'
+    request.onSettled(this.#leave)
     this.#options.queues.enqueue(request)
   }
 
   #release(request: ReplicaRequest): void {
-    this.#leases.get(request)?.release()
-    this.#leases.delete(request)
-    if (this.#leases.size === 0) this.#onIdle?.()
+    const { lease } = request
+    if (lease === undefined) return
+    request.lease = undefined
+    this.#pending--
+    lease.release()
+    if (this.#pending === 0) for (const end of this.#onIdle) end()
   }
 
   /** After everything that arrived in this turn of the event loop: what came together is handed over together. */
@@ -144,23 +151,31 @@ export class Dispatcher {
   }
 
   #pump(): void {
-    for (const lane of this.#lanes.values()) while (this.#hasRoom(lane) && this.#give(lane));
-    const { queues, clock } = this.#options
-    if (queues.depth > 0) {
-      this.#lookAgain ??= clock.after(LOOK_AGAIN_MS, () => {
-        this.#lookAgain = undefined
-        this.#pump()
-      })
-    }
+    if (this.#isClosed) return
+    const { queues } = this.#options
+    // Everyone's own work first, or whoever comes first would take that of others who are just as free.
+    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.worker.id) > 0 && this.#give(lane));
+    for (const lane of this.#lanes.values()) while (queues.depth > 0 && this.#give(lane));
+    const soonestMs = this.#options.takeSoonestMs()
+    if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
   }
 
-  #hasRoom({ handOvers, expectedMs }: Lane): boolean {
-    return handOvers.size === 0 || (handOvers.size < MAX_AHEAD && expectedMs < this.#options.aheadMs)
+  #lookAgainIn(ms: number): void {
+    const { clock } = this.#options
+    const at = clock.now() + ms
+    if (this.#lookAgain !== undefined && this.#lookAgain.at <= at) return
+    this.#lookAgain?.timer.cancel()
+    const timer = clock.after(ms, () => {
+      this.#lookAgain = undefined
+      this.#pump()
+    })
+    this.#lookAgain = { timer, at }
   }
 
-  /** @returns false when there is nothing for this worker */
+  /** @returns false when there is nothing for this worker, or no room in it */
   #give(lane: Lane): boolean {
-    const { queues, clock } = this.#options
+    const { queues, clock, aheadMs } = this.#options
+    if (!lane.hasRoom(aheadMs)) return false
     const { handOver, expired } = queues.nextFor(lane.worker.id, clock.now())
     for (const request of expired) {
       // Its own timer is about to say so; a request that is late never reaches a worker.
@@ -168,8 +183,7 @@ export class Dispatcher {
       this.#release(request)
     }
     if (handOver === undefined) return false
-    lane.handOvers.add(handOver)
-    lane.expectedMs += handOver.expectedMs
+    lane.give(handOver)
     detach(this.#run(lane, handOver))
     return true
   }
@@ -190,8 +204,7 @@ export class Dispatcher {
     } catch (error) {
       over = this.#failed(lane, handOver, error)
     }
-    lane.handOvers.delete(handOver)
-    lane.expectedMs = lane.handOvers.size === 0 ? 0 : lane.expectedMs - handOver.expectedMs
+    lane.end(handOver)
     queues.settle(handOver, busyMs, clock.now())
     for (const request of over) this.#release(request)
     this.#pumpSoon()
@@ -199,29 +212,22 @@ export class Dispatcher {
 
   /** @returns milliseconds that the worker was busy with it */
   async #handOver(lane: Lane, handOver: HandOver<ReplicaRequest>): Promise<number> {
-    const { sessions, wantsPacked } = this.#options
+    const { sessions } = this.#options
     const { key, items } = handOver
     const { worker } = lane
-    let session = sessions.find(key, worker.id)
-    if (
-      session !== undefined &&
-      !session.placement.isPacked &&
-      wantsPacked(key) &&
-      !sessions.isBusy(session.placement)
-    ) {
-      await sessions.close(session.placement, 'packed')
-      session = undefined
-    }
-    session ??= await sessions.open(key, worker, wantsPacked(key))
+    const session = sessions.find(key, worker.id) ?? (await sessions.open(key, worker))
+    if (!lane.isUp) throw new ChildGoneError(`worker ${worker.id} went away before it was sent anything`)
     const done = sessions.use(session.placement, items.length)
     try {
+      lane.send(handOver)
       const running = worker.run(
         session.placement.id,
         items.map((request) => request.content),
       )
-      const openMs = await this.#opened(session, handOver, running)
+      const openMs = session.opening === undefined ? 0 : await this.#opened(session.opening, handOver, running)
       const report = await running
-      this.#answer(items, report)
+      lane.answered(handOver)
+      answer(items, report)
       this.#learn(handOver, report)
       return openMs + report.decodeMs + report.runMs + report.encodeMs
     } finally {
@@ -229,46 +235,19 @@ export class Dispatcher {
     }
   }
 
-  /** Waits for an open that was sent just before the run. @returns its milliseconds, 0 when the model was open */
+  /** Waits for an open that was sent just before the run. @returns its milliseconds */
   async #opened(
-    { opening }: Session,
+    opening: NonNullable<Session['opening']>,
     { key, items }: HandOver<ReplicaRequest>,
     running: Promise<unknown>,
   ): Promise<number> {
-    if (opening === undefined) return 0
     // The run fails with the open; the open says why.
     running.catch(() => undefined)
     for (const request of items) if (request.cache === 'hit') request.cache = 'load'
-    const report = await opening.catch((error: unknown) => {
-      if (error instanceof GatewayError) this.#options.onOpenFailed(key, error)
-      throw error
-    })
-    // Warm-up is what an open costs the worker and whoever waits for it.
-    const openMs = report.openMs + report.warmUpMs
+    const { openMs } = await opening
     this.#options.estimates.observeOpen(key, openMs)
     for (const request of items) request.timings.open = openMs
     return openMs
-  }
-
-  #answer(items: readonly ReplicaRequest[], { answers, decodeMs, runMs, encodeMs }: HandOverReport): void {
-    for (let i = 0; i < items.length; i++) {
-      const request = items[i]
-      const answer = answers[i]
-      if (request === undefined) continue
-      const { timings } = request
-      timings.decode = decodeMs
-      timings.run = runMs
-      timings.encode = encodeMs
-      if (answer === undefined)
-        request.fail(new GatewayError('INTERNAL', 'the worker gave fewer answers than it had requests'))
-      else if (answer.ok)
-        request.succeed({
-          body: answer.body,
-          batchRows: answer.rows,
-          ...(answer.jsonBytes !== undefined && { jsonBytes: answer.jsonBytes }),
-        })
-      else request.fail(answer.error)
-    }
   }
 
   #learn(handOver: HandOver<ReplicaRequest>, report: HandOverReport): void {
@@ -281,28 +260,58 @@ export class Dispatcher {
 
   /** Nothing in the hand-over was answered. @returns the requests that ended by it; the others wait for another worker */
   #failed(lane: Lane, handOver: HandOver<ReplicaRequest>, error: unknown): readonly ReplicaRequest[] {
-    const { items } = handOver
-    // The process does hand-overs in order, so only the oldest can have begun; the others are safe to run elsewhere.
-    if (isWorkerGone(error)) lane.culprit ??= lane.handOvers.values().next().value
-    const mayReplay = isWorkerGone(error) && lane.culprit !== handOver
-    return items.filter((request) => {
-      if (mayReplay && request.replays < MAX_REPLAYS && !request.isSettled) {
-        request.replays++
+    const mayQueue = this.#mayQueueAgain(lane, handOver, error)
+    const reason = toGatewayError(error)
+    return handOver.items.filter((request) => {
+      if (!request.isSettled && mayQueue(request)) {
         this.#queue(request)
         return false
       }
-      request.fail(isWorkerGone(error) ? workerCrashed(error) : toGatewayError(error))
+      request.fail(reason)
       return true
     })
   }
+
+  /** Which requests of a hand-over that failed may be handed over again, as none of them has begun to run? */
+  #mayQueueAgain(lane: Lane, handOver: HandOver<ReplicaRequest>, error: unknown): (request: ReplicaRequest) => boolean {
+    if (error instanceof ChildGoneError) {
+      return lane.diedUnder(handOver) ? never : (request) => request.replays++ < MAX_REPLAYS
+    }
+    const { key } = handOver
+    const { queues, onNoRoom } = this.#options
+    if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never
+    // Where there was no room the model need not be: its home has it, or can have it.
+    if (queues.homeOf(key) === lane.worker.id) return never
+    onNoRoom(key)
+    return () => true
+  }
 }
 
-function workerCrashed(cause: unknown): GatewayError {
-  return new GatewayError('WORKER_CRASHED', 'the worker process died while this request ran', {}, { cause })
+function answer(items: readonly ReplicaRequest[], { answers, decodeMs, runMs, encodeMs }: HandOverReport): void {
+  for (let i = 0; i < items.length; i++) {
+    const request = items[i]
+    const one = answers[i]
+    if (request === undefined) continue
+    const { timings } = request
+    timings.decode = decodeMs
+    timings.run = runMs
+    timings.encode = encodeMs
+    if (one === undefined)
+      request.fail(new GatewayError('INTERNAL', 'the worker gave fewer answers than it had requests'))
+    else if (one.ok) {
+      const { body, rows, jsonBytes } = one
+      request.succeed(jsonBytes === undefined ? { body, batchRows: rows } : { body, batchRows: rows, jsonBytes })
+    } else request.fail(one.error)
+  }
+}
+
+function never(): boolean {
+  return false
 }
 
 function toGatewayError(error: unknown): GatewayError {
-  return error instanceof GatewayError
-    ? error
+  if (error instanceof GatewayError) return error
+  return error instanceof ChildGoneError
+    ? new GatewayError('WORKER_CRASHED', 'the worker process died while this request ran', {}, { cause: error })
     : new GatewayError('INTERNAL', 'a hand-over failed in a way nobody foresaw', {}, { cause: error })
 }

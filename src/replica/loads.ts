@@ -10,7 +10,7 @@ import type { ModelVersion, SourceFile } from '../domain/model-version.ts'
 import type { PhaseTimings } from '../domain/phases.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
-import { demandOf, type Resident } from './residents.ts'
+import { demandOf, newResident, type Resident } from './residents.ts'
 
 /** The bytes of a version, here on local disk. */
 export interface StagedSource {
@@ -108,7 +108,7 @@ export class Loads {
     const { table, artifacts, residents, clock } = this.#options
     const { key } = version
     const manifest = (await artifacts.find(version.sourceId)) ?? (await this.#compile(version, load))
-    const resident: Resident = { version, manifest, letGo: artifacts.hold(manifest.artifact), runs: 0, checkedAt: 0 }
+    const resident = newResident(version, manifest, artifacts.hold(manifest.artifact))
     residents.set(key, resident)
     const demand = demandOf(manifest)
     // Memory is reserved before the pages are read, or a load that does not fit would push out what others use.

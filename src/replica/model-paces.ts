@@ -1,14 +1,16 @@
 /** What the scheduler asks about models, answered from what is resident and what was measured. */
 import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
 import type { ModelPace } from '../scheduler/hand-over.ts'
 import type { StealQuestion } from '../scheduler/steal.ts'
 import { mayDuplicate } from '../scheduler/steal.ts'
 import type { Resident } from './residents.ts'
-import { batchingOf } from './sessions.ts'
+import { batchingOf, formOf } from './residents.ts'
 
 export interface ModelPacesOptions {
+  readonly clock: Clock
   readonly residents: ReadonlyMap<string, Resident>
   readonly placements: PlacementTable
   readonly estimates: Estimates
@@ -17,7 +19,9 @@ export interface ModelPacesOptions {
 
 /** What a stacked run may take beyond a single one, as a share of the memory budget. */
 const ACTIVATION_SHARE = 0.05
-const UNKNOWN_MAX_ROWS = 1
+const UNKNOWN = { batching: { isBatchSafe: false, maxRows: 1 }, form: { isMapped: true, privateBytes: 0 } }
+/** After there was no room for a model in a second worker. */
+const STAY_HOME_MS = 1000
 
 export class ModelPaces {
   readonly #options: ModelPacesOptions
@@ -29,13 +33,11 @@ export class ModelPaces {
   paceOf(key: string): ModelPace {
     const { residents, estimates, ledger } = this.#options
     const resident = residents.get(key)
-    const batching =
-      resident === undefined ? undefined : batchingOf(resident.version.settings.batching, resident.manifest)
-    const isBatchSafe = batching?.isBatchSafe ?? false
+    const { isBatchSafe, maxRows } = resident === undefined ? UNKNOWN.batching : batchingOf(resident)
     const [one = 0, two = 0] = resident?.manifest.probe?.activationBytes ?? []
     return {
       isBatchSafe,
-      maxRows: batching?.maxRows ?? UNKNOWN_MAX_ROWS,
+      maxRows,
       singleMs: estimates.singleMs(key),
       eachMs: estimates.eachMs(key, isBatchSafe),
       activationBytesPerRow: Math.max(0, two - one),
@@ -43,25 +45,20 @@ export class ModelPaces {
     }
   }
 
-  /** A model that asked for it waits for company: until its oldest request has waited long enough, or there is a full run. */
-  canRun(
-    key: string,
-    queues: { depthOf(key: string): number; itemsOf(key: string): Iterable<{ readonly enqueuedAt: number }> },
-    now: number,
-  ): boolean {
-    const { maxDelayMs = 0, maxRows = 1 } = this.#options.residents.get(key)?.version.settings.batching ?? {}
-    if (maxDelayMs === 0 || queues.depthOf(key) >= maxRows) return true
-    for (const { enqueuedAt } of queues.itemsOf(key)) return now - enqueuedAt >= maxDelayMs
-    return true
-  }
-
   stealCost(key: string, workerId: string): Omit<StealQuestion, 'homeWaitMs'> {
-    const { placements, estimates } = this.#options
+    const { clock, residents, placements, estimates } = this.#options
+    const staysHome = clock.now() < (residents.get(key)?.homeUntil ?? 0)
     return {
-      openMs: estimates.openMs(key),
+      openMs: staysHome ? Number.POSITIVE_INFINITY : estimates.openMs(key),
       hasPlacementHere: placements.find(key, workerId) !== undefined,
       ...this.#form(key),
     }
+  }
+
+  /** There was no room for the model away from its home: for a while no other worker takes its requests for that. */
+  keepHome(key: string): void {
+    const resident = this.#options.residents.get(key)
+    if (resident !== undefined) resident.homeUntil = this.#options.clock.now() + STAY_HOME_MS
   }
 
   /** A model too large to be held twice stays where it is open. */
@@ -71,19 +68,8 @@ export class ModelPaces {
     return undefined
   }
 
-  /** Has the model run often enough that packing its weights pays? */
-  wantsPacked(key: string): boolean {
-    const resident = this.#options.residents.get(key)
-    const paysAfter = resident?.manifest.probe?.packed.paysAfterRuns
-    return resident !== undefined && paysAfter !== null && paysAfter !== undefined && resident.runs >= paysAfter
-  }
-
   #form(key: string): { isMapped: boolean; privateBytes: number } {
-    const manifest = this.#options.residents.get(key)?.manifest
-    return {
-      // An artifact without tensor files maps nothing, whatever its form says: all of it is private.
-      isMapped: manifest === undefined || manifest.blobs.length > 0,
-      privateBytes: manifest?.probe?.privateBytes ?? manifest?.privateBytes ?? 0,
-    }
+    const resident = this.#options.residents.get(key)
+    return resident === undefined ? UNKNOWN.form : formOf(resident.manifest)
   }
 }

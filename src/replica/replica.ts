@@ -5,7 +5,8 @@
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Lease } from '../cache/lease.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
-import { GatewayError } from '../domain/errors.ts'
+import { ChildGoneError } from '../child/calls.ts'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { InferAnswer, InferRequest, ModelState, ModelStatistics } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -51,6 +52,7 @@ export interface ReplicaOptions {
   readonly deadlineMs: number
 }
 
+const LOADING: ReadonlySet<string | undefined> = new Set(['queued', 'fetching', 'compiling', 'paging'])
 /** A request may meet an entry that leaves between two waits; more often than this is a bug. */
 const MAX_ENTRIES_MET = 100
 
@@ -100,24 +102,25 @@ export class Replica {
         const worker = dispatcher.homeWorker(version.key)
         if (worker === undefined)
           throw new GatewayError('OVERLOADED', 'no worker process is up', { retryAfterMs: 1000 })
-        const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker, false))
+        const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker))
         await session.opening
       } finally {
         lease.release()
       }
     } catch (error) {
-      throw named(error, version)
+      throw named(error instanceof ChildGoneError ? openerCrashed(error) : error, version)
     }
   }
 
   /**
-   * Resolves when the model's memory is given back; what is not resident is fine. Requests that hold it are answered first.
-   * @throws GatewayError CAPACITY_EXHAUSTED for a pinned model; the signal's reason
+   * Resolves when the model's memory is given back; what is not resident is fine. A load under way and requests that hold the
+   * model end first. @throws GatewayError CAPACITY_EXHAUSTED for a pinned model; the signal's reason
    */
   async unload(key: string, signal: AbortSignal): Promise<void> {
     const { table } = this.#options
     if (table.isPinned(key))
       throw new GatewayError('CAPACITY_EXHAUSTED', 'the model is pinned: remove its pin before unloading it')
+    if (LOADING.has(table.get(key)?.status.s)) await this.#loadEnded(key, signal)
     table.drain(key, 'unloaded')
     await table.whenGone(key, signal)
   }
@@ -125,12 +128,13 @@ export class Replica {
   /** Loads a key and keeps it from eviction. */
   async pin(version: ModelVersion, signal: AbortSignal): Promise<void> {
     const { table } = this.#options
+    const wasPinned = table.isPinned(version.key)
     // Pinned first, or it could be evicted between its load and the pin.
     table.pin(version.key)
     try {
       await this.load(version, signal)
     } catch (error) {
-      table.unpin(version.key)
+      if (!wasPinned) table.unpin(version.key)
       throw error
     }
   }
@@ -201,9 +205,13 @@ export class Replica {
     const lease = table.acquire(request.key)
     if (lease !== undefined) {
       dispatcher.enqueue(request, lease)
-    } else if (ifAbsent === 'refuse') {
+      return
+    }
+    // Until it turns out that this request begins the load.
+    request.cache = 'wait'
+    if (ifAbsent === 'refuse') {
       request.fail(new GatewayError('MODEL_NOT_HERE', 'the model is not resident here and was not to be loaded'))
-    } else {
+    } else if (!request.isSettled) {
       request.waitsFor = 'its model to load'
       detach(this.#enqueueWhenReady(request))
     }
@@ -212,12 +220,14 @@ export class Replica {
   async #enqueueWhenReady(request: ReplicaRequest): Promise<void> {
     try {
       const { lease, load } = await this.#ready(request.version, request.ended)
-      Object.assign(request.timings, load?.timings)
-      request.cache = load === undefined ? 'wait' : load.hasCompiled ? 'compile' : 'load'
+      if (load !== undefined) {
+        Object.assign(request.timings, load.timings)
+        request.cache = load.hasCompiled ? 'compile' : 'load'
+      }
       this.#options.dispatcher.enqueue(request, lease)
     } catch (error) {
-      // Whoever ended the request has told it why.
-      if (!request.isSettled) request.fail(error instanceof GatewayError ? error : internal(error))
+      // Whoever ended the request has told it why: then nothing comes of this.
+      request.fail(asGatewayError(error))
     }
   }
 
@@ -236,28 +246,35 @@ export class Replica {
         await table.whenGone(key, signal)
       } else if (state === undefined || state === 'failed') {
         table.begin(key)
+        // Joined first: a load that fails at once would leave nothing to join.
+        const joined = table.join(key, signal)
         const load = loads.start(version)
-        return { lease: await table.join(key, signal), load }
+        return { lease: await joined, load }
       } else {
         return { lease: await table.join(key, signal) }
       }
     }
-    throw internal(new Error(`${key} left ${MAX_ENTRIES_MET} times before it could be leased`))
+    throw new Error(`${key} left ${MAX_ENTRIES_MET} times before it could be leased`)
+  }
+
+  /** Waits for a load under way, however it ends. @throws the signal's reason */
+  async #loadEnded(key: string, signal: AbortSignal): Promise<void> {
+    try {
+      const lease = await this.#options.table.join(key, signal)
+      lease.release()
+    } catch {
+      signal.throwIfAborted()
+    }
   }
 }
 
-function internal(cause: unknown): GatewayError {
-  return new GatewayError(
-    'INTERNAL',
-    'modelmux met an error it does not know; the log has it under this request id',
-    {},
-    { cause },
-  )
+function openerCrashed(cause: ChildGoneError): GatewayError {
+  return new GatewayError('WORKER_CRASHED', 'the worker process died while the model was opened', {}, { cause })
 }
 
 /** The same error with the names of the model it concerns. */
 function named(thrown: unknown, { name, version }: { readonly name: string; readonly version: string }): GatewayError {
-  const error = thrown instanceof GatewayError ? thrown : internal(thrown)
+  const error = asGatewayError(thrown)
   if (error.facts.model !== undefined) return error
   return new GatewayError(error.code, error.message, { ...error.facts, model: name, version }, { cause: error.cause })
 }

@@ -3,6 +3,7 @@
  * outcome. It ends when it is answered, fails, passes its deadline, or its client leaves, whichever comes first; what comes
  * later is thrown away. A lease it holds is given back by whoever works on it, never by the client's leaving.
  */
+import type { Lease } from '../cache/lease.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { CacheOutcome, PhaseTimings } from '../domain/phases.ts'
@@ -31,6 +32,8 @@ export class ReplicaRequest {
   /** When it began to wait for its turn, and what it is expected to cost; set by the dispatcher. */
   enqueuedAt = 0
   expectedMs = 0
+  /** Its right to the ready entry; the dispatcher's from the queue to the end of the hand-over. */
+  lease: Lease | undefined
   /** How often a worker died before it began to run this request. */
   replays = 0
   cache: CacheOutcome = 'hit'
@@ -41,7 +44,7 @@ export class ReplicaRequest {
   #resolve!: (outcome: Outcome) => void
   #reject!: (error: GatewayError) => void
   #isSettled = false
-  #onSettled: (() => void) | undefined
+  #onSettled: ((request: ReplicaRequest) => void) | undefined
   #ending: AbortController | undefined
   readonly #timer: Timer
   readonly #signal: AbortSignal
@@ -83,7 +86,7 @@ export class ReplicaRequest {
   }
 
   /** Called once when the request ends, however it ends; one listener at a time: the one who would have to let go of it. */
-  onSettled(listener: (() => void) | undefined): void {
+  onSettled(listener: ((request: ReplicaRequest) => void) | undefined): void {
     this.#onSettled = listener
   }
 
@@ -105,8 +108,9 @@ export class ReplicaRequest {
     this.#isSettled = true
     this.#timer.cancel()
     this.#signal.removeEventListener('abort', this.#onAbort)
-    this.#onSettled?.()
+    const listener = this.#onSettled
     this.#onSettled = undefined
+    listener?.(this)
     this.#ending?.abort()
     return true
   }

@@ -1,26 +1,29 @@
 /**
  * Opens and closes sessions in workers: the placements of ready entries. Opening charges memory and mappings first and makes
- * room where either is short; closing gives back only when the worker has confirmed it.
+ * room where either is short; closing gives back only when the worker has confirmed it. A model that turned hot is opened
+ * again in its packed form.
  */
-
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Placement } from '../cache/placement.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
-import { GatewayError } from '../domain/errors.ts'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { detach } from '../lib/detach.ts'
+import { mayDuplicate } from '../scheduler/steal.ts'
 import type { OpenReport, OpenSpec } from '../worker/messages.ts'
-import type { Worker } from '../worker/worker.ts'
-import { mappingsOf, type Resident } from './residents.ts'
+import { batchingOf, formOf, mappingsOf, privateBytesOf, type Resident, wantsPacked } from './residents.ts'
+import type { SessionWorker } from './session-worker.ts'
 
 export interface SessionsOptions {
   readonly table: EntryTable
   readonly placements: PlacementTable
   readonly residents: ReadonlyMap<string, Resident>
-  readonly workerOf: (workerId: string) => Worker | undefined
-  /** The file to open, after a check that the artifact's files are the ones its manifest tells of. @throws GatewayError ARTIFACT_CORRUPT */
+  readonly workerOf: (workerId: string) => SessionWorker | undefined
+  /** The file to open, after a check that the artifact's files are the ones its manifest tells of. @throws GatewayError MODEL_LOADING */
   readonly fileOf: (resident: Resident) => Promise<string> | string
   readonly onOpened: (placement: Placement, report: OpenReport) => void
+  /** The model cannot be opened, for a reason that lies in its files; called once for each open that failed. */
+  readonly onOpenFailed: (key: string, error: GatewayError) => void
 }
 
 /** A placement to send runs to, perhaps right behind the open that was sent for it. */
@@ -32,6 +35,8 @@ export interface Session {
 
 /** How often room is made before an open gives up; each time something else had taken it. */
 const MAX_TRIES = 5
+/** Runs until packing is tried again when there was no memory for it. */
+const PACK_AGAIN_RUNS = 1000
 
 export class Sessions {
   readonly #options: SessionsOptions
@@ -45,27 +50,27 @@ export class Sessions {
     this.#options = options
   }
 
-  /** The session of a key in a worker if it is open or being opened. */
+  /** The session of a key in a worker if it is open or being opened, in the form it should have by now. */
   find(key: string, workerId: string): Session | undefined {
     const placement = this.#options.placements.find(key, workerId)
-    if (placement === undefined || placement.status.s === 'closing') return undefined
+    if (placement === undefined || placement.status.s === 'closing' || this.#isToBePacked(placement)) return undefined
     return { placement, opening: this.#opening.get(placement.id) }
   }
 
   /**
    * Opens a leased key in a worker; resolves as soon as the open is sent. Calls for the same place share one open.
-   * @throws GatewayError CAPACITY_EXHAUSTED when there is no room for another placement, ARTIFACT_CORRUPT; ChildGoneError
+   * @throws GatewayError CAPACITY_EXHAUSTED when the model may not be opened here as well; what is wrong with its files
    */
-  open(key: string, worker: Worker, isPacked: boolean): Promise<Session> {
+  open(key: string, worker: SessionWorker): Promise<Session> {
     const place = `${worker.id} ${key}`
     const current = this.#beginning.get(place)
     if (current !== undefined) return current
-    const session = this.#open(key, worker, isPacked).finally(() => this.#beginning.delete(place))
+    const session = this.#open(key, worker).finally(() => this.#beginning.delete(place))
     this.#beginning.set(place, session)
     return session
   }
 
-  /** Counts a hand-over of `runs` expected runs; the function returned ends it. A placement with hand-overs is not closed for its mappings. */
+  /** Counts a hand-over of `runs` expected runs; the function returned ends it. A placement with hand-overs is not closed to make room. */
   use(placement: Placement, runs: number): () => void {
     this.#options.placements.used(placement, runs)
     this.#busy.set(placement.id, (this.#busy.get(placement.id) ?? 0) + 1)
@@ -74,10 +79,6 @@ export class Sessions {
       if (count === 0) this.#busy.delete(placement.id)
       else this.#busy.set(placement.id, count)
     }
-  }
-
-  isBusy(placement: Placement): boolean {
-    return this.#busy.has(placement.id)
   }
 
   /** Resolves when the worker has given the session's memory back, or is gone. Idempotent. */
@@ -102,27 +103,41 @@ export class Sessions {
     await Promise.all(all.map((placement) => this.close(placement, reason)))
   }
 
-  async #open(key: string, worker: Worker, isPacked: boolean): Promise<Session> {
-    const { residents, placements, fileOf } = this.#options
+  /** Opens and closes under way, hand-overs that use a placement: all 0 when nothing goes on. */
+  get pending(): { readonly opens: number; readonly closes: number; readonly uses: number } {
+    return {
+      opens: this.#beginning.size + this.#opening.size,
+      closes: this.#closing.size,
+      uses: this.#busy.size,
+    }
+  }
+
+  async #open(key: string, worker: SessionWorker): Promise<Session> {
+    const { placements } = this.#options
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const resident = residents.get(key)
-      if (resident === undefined) throw new GatewayError('INTERNAL', `${key} is to be opened but not resident`)
+      const resident = this.#resident(key)
       const found = placements.find(key, worker.id)
       if (found?.status.s === 'closing') await this.close(found, 'reopened')
-      const file = await fileOf(resident)
+      else if (found !== undefined) await this.#closeToPack(found, resident)
+      const file = await this.#fileOf(resident)
       const known = this.find(key, worker.id)
       if (known !== undefined) return known
+      this.#refuseDuplicate(resident, worker.id)
+      const isPacked = wantsPacked(resident)
       const placement = placements.begin({ key, workerId: worker.id, isPacked, ...costOf(resident, isPacked) })
       if (!('lacks' in placement)) return this.#send(placement, worker, resident, file)
       if (placement.lacks === 'mappings') await this.#makeMappings(worker.id, placement.missing)
-      else await this.#makeBytes(key, placement.missing)
+      else if (!(await this.#makeBytes(placement.missing))) {
+        if (!isPacked) throw noMemory(placement.missing)
+        putPackingOff(resident)
+      }
     }
     throw new GatewayError('CAPACITY_EXHAUSTED', 'room for the open model was taken by others again and again', {
       retryAfterMs: 1000,
     })
   }
 
-  #send(placement: Placement, worker: Worker, resident: Resident, file: string): Session {
+  #send(placement: Placement, worker: SessionWorker, resident: Resident, file: string): Session {
     const opening = worker.open(openSpec(placement, resident, file))
     this.#opening.set(placement.id, opening)
     detach(this.#awaitOpen(placement, opening))
@@ -130,13 +145,13 @@ export class Sessions {
   }
 
   async #awaitOpen(placement: Placement, opening: Promise<OpenReport>): Promise<void> {
-    const { placements, onOpened } = this.#options
+    const { placements, onOpened, onOpenFailed } = this.#options
     let report: OpenReport
     try {
       report = await opening
-    } catch {
-      // Whoever sent work behind the open learns why; here only the cost is given back.
+    } catch (error) {
       placements.gone(placement.id, 'open failed')
+      if (!(error instanceof ChildGoneError)) onOpenFailed(placement.key, asGatewayError(error))
       return
     } finally {
       this.#opening.delete(placement.id)
@@ -147,47 +162,82 @@ export class Sessions {
     onOpened(placement, report)
   }
 
+  #resident(key: string): Resident {
+    const resident = this.#options.residents.get(key)
+    if (resident === undefined) throw new GatewayError('INTERNAL', `${key} is to be opened but not resident`)
+    return resident
+  }
+
+  async #fileOf(resident: Resident): Promise<string> {
+    try {
+      return await this.#options.fileOf(resident)
+    } catch (error) {
+      this.#options.onOpenFailed(resident.version.key, asGatewayError(error))
+      throw error
+    }
+  }
+
+  /** Asked in the same turn in which the placement begins: the scheduler's view may be older. */
+  #refuseDuplicate({ version, manifest }: Resident, workerId: string): void {
+    if (mayDuplicate(formOf(manifest))) return
+    for (const placement of this.#options.placements.ofKey(version.key)) {
+      if (placement.workerId === workerId) continue
+      throw new GatewayError(
+        'CAPACITY_EXHAUSTED',
+        `the model is too large to be open in ${workerId} and ${placement.workerId} at once`,
+        { retryAfterMs: 1000 },
+      )
+    }
+  }
+
+  #isToBePacked(placement: Placement): boolean {
+    if (placement.isPacked || placement.status.s !== 'open' || this.#busy.has(placement.id)) return false
+    const resident = this.#options.residents.get(placement.key)
+    return resident !== undefined && wantsPacked(resident)
+  }
+
+  /** Closes an idle session whose packed form pays, if there is memory for that. */
+  async #closeToPack(placement: Placement, resident: Resident): Promise<void> {
+    if (!this.#isToBePacked(placement)) return
+    const growth = privateBytesOf(resident.manifest, true) - placement.privateBytes
+    if (this.#options.table.makeRoom(Math.max(0, growth))) await this.close(placement, 'packed')
+    else putPackingOff(resident)
+  }
+
   async #makeMappings(workerId: string, missing: number): Promise<void> {
-    const victims = this.#options.placements.chooseForMappings(workerId, missing, (one) => !this.isBusy(one))
-    if (victims === undefined) {
+    const { placements } = this.#options
+    const victims = placements.chooseForMappings(workerId, missing, (one) => !this.#busy.has(one.id))
+    const leaving = [...placements.ofWorker(workerId)].filter(({ status }) => status.s === 'closing')
+    const toClose = victims ?? leaving
+    if (toClose.length === 0) {
       throw new GatewayError(
         'CAPACITY_EXHAUSTED',
         `worker ${workerId} is short of ${missing} memory mappings and all it has are in use`,
         { retryAfterMs: 1000 },
       )
     }
-    await Promise.all(victims.map((victim) => this.close(victim, 'mappings')))
+    await Promise.all(toClose.map((one) => this.close(one, 'mappings')))
   }
 
-  async #makeBytes(key: string, missing: number): Promise<void> {
-    const { table, placements } = this.#options
-    if (!table.makeRoom(missing)) {
-      throw new GatewayError(
-        'CAPACITY_EXHAUSTED',
-        `there is no memory to open the model once more: ${missing} bytes are missing`,
-        { retryAfterMs: 1000 },
-      )
-    }
+  /** Evicts for bytes that are missing and waits for what is leaving. @returns false when nothing can be evicted for them */
+  async #makeBytes(missing: number): Promise<boolean> {
+    if (!this.#options.table.makeRoom(missing)) return false
     // What was evicted gives its bytes back when it is closed.
-    const leaving = [...this.#closing.entries()].filter(([id]) => placements.get(id)?.key !== key)
-    await Promise.all(leaving.map(([, closed]) => closed))
+    await Promise.all(this.#closing.values())
+    return true
   }
 }
 
-/** Did the worker's process end under this call? */
-export function isWorkerGone(error: unknown): boolean {
-  return error instanceof ChildGoneError
+function putPackingOff(resident: Resident): void {
+  resident.unpackedUntilRuns = resident.runs + PACK_AGAIN_RUNS
 }
 
 function costOf({ manifest }: Resident, isPacked: boolean): { privateBytes: number; mappings: number } {
-  const packed = isPacked ? manifest.probe?.packed.privateBytes : undefined
-  return {
-    privateBytes: packed ?? manifest.probe?.privateBytes ?? manifest.privateBytes,
-    mappings: mappingsOf(manifest),
-  }
+  return { privateBytes: privateBytesOf(manifest, isPacked), mappings: mappingsOf(manifest) }
 }
 
-function openSpec(placement: Placement, { version, manifest }: Resident, file: string): OpenSpec {
+function openSpec(placement: Placement, resident: Resident, file: string): OpenSpec {
+  const { version, manifest } = resident
   return {
     placementId: placement.id,
     file,
@@ -198,14 +248,14 @@ function openSpec(placement: Placement, { version, manifest }: Resident, file: s
     version: version.version,
     warmUp: version.settings.warmUp,
     mappings: placement.mappings,
-    ...batchingOf(version.settings.batching, manifest),
+    ...batchingOf(resident),
   }
 }
 
-/** May requests be stacked: only if the owner allows it and the probe found it safe. */
-export function batchingOf(
-  { mode, maxRows }: Resident['version']['settings']['batching'],
-  { probe }: Resident['manifest'],
-): { isBatchSafe: boolean; maxRows: number } {
-  return { isBatchSafe: mode === 'auto' && probe?.isBatchSafe === true, maxRows }
+function noMemory(missing: number): GatewayError {
+  return new GatewayError(
+    'CAPACITY_EXHAUSTED',
+    `there is no memory to open the model once more: ${missing} bytes are missing`,
+    { retryAfterMs: 1000 },
+  )
 }

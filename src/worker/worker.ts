@@ -40,7 +40,8 @@ export class Worker {
 
   /** Does the process take calls? */
   get isUp(): boolean {
-    return this.#isUp
+    // The channel closes before the exit is known; what is sent in between would only be lost.
+    return this.#isUp && this.#process?.calls.isClosed === false
   }
 
   /** 0 when there is no process. */
@@ -111,7 +112,7 @@ export class Worker {
   }
 
   #call(kind: number, payload: readonly Uint8Array[]): Promise<Buffer> {
-    if (this.#process === undefined || !this.#isUp)
+    if (this.#process === undefined || !this.isUp)
       return Promise.reject(new ChildGoneError(`worker ${this.id} is not up`))
     return this.#process.calls.call(kind, payload)
   }

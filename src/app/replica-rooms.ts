@@ -1,0 +1,254 @@
+/**
+ * Ties the rooms of one replica together: table, ledger, queues, sessions, loads, dispatcher. Processes, logs and metrics are
+ * its caller's; what happens is told through `ReplicaWatch`.
+ */
+import type { CacheEvent } from '../cache/entry-table.ts'
+import { EntryTable } from '../cache/entry-table.ts'
+import { lru } from '../cache/eviction-policy.ts'
+import { Ledger } from '../cache/ledger.ts'
+import { MappingBudget } from '../cache/mapping-budget.ts'
+import type { Placement } from '../cache/placement.ts'
+import { PlacementTable } from '../cache/placement-table.ts'
+import type { Config } from '../config/schema.ts'
+import type { Manifest } from '../domain/artifact.ts'
+import { GatewayError } from '../domain/errors.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { Signature } from '../domain/tensor-types.ts'
+import type { Clock } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
+import { BatchDelays } from '../replica/batch-delays.ts'
+import { Dispatcher } from '../replica/dispatcher.ts'
+import { Inspector } from '../replica/inspector.ts'
+import type { Artifacts, Load, StagedSource } from '../replica/loads.ts'
+import { Loads } from '../replica/loads.ts'
+import { ModelPaces } from '../replica/model-paces.ts'
+import { Replica } from '../replica/replica.ts'
+import type { ReplicaRequest } from '../replica/request.ts'
+import type { Resident } from '../replica/residents.ts'
+import { batchingOf } from '../replica/residents.ts'
+import type { SessionWorker } from '../replica/session-worker.ts'
+import { Sessions } from '../replica/sessions.ts'
+import { StatisticsTable } from '../replica/statistics.ts'
+import { DrainRate } from '../scheduler/drain-rate.ts'
+import { Estimates } from '../scheduler/estimates.ts'
+import { Occupancy } from '../scheduler/occupancy.ts'
+import { WorkerQueues } from '../scheduler/worker-queues.ts'
+import type { HandOverReport, OpenReport } from '../worker/messages.ts'
+
+/** The artifact room as a replica needs it. */
+export interface ReplicaArtifacts extends Artifacts {
+  find(sourceId: string): Manifest | undefined
+  /** Are the files of the artifact the ones that were written? */
+  checkFiles(manifest: Manifest): Promise<boolean>
+  /** Absolute path of the file to open. */
+  fileOf(manifest: Manifest): string
+  inspect(source: StagedSource & { readonly tenant: string }): Promise<Signature>
+}
+
+/** What happens in a replica, for logs, metrics and the probe. Called synchronously; must not throw. */
+export interface ReplicaWatch {
+  onCacheEvent(event: CacheEvent): void
+  onLoadEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
+  onOpened(placement: Placement, report: OpenReport): void
+  onOpenFailed(key: string, error: GatewayError): void
+  /** `resident` is undefined when the model left while it ran. */
+  onHandedBack(resident: Resident | undefined, report: HandOverReport): void
+}
+
+export interface RoomsOptions {
+  readonly id: string
+  readonly clock: Clock
+  readonly config: Pick<Config, 'cache' | 'scheduler' | 'server'>
+  readonly memoryBytes: number
+  /** Memory mappings that models may take in one worker. */
+  readonly maxMappings: number
+  readonly artifacts: ReplicaArtifacts
+  readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly watch: ReplicaWatch
+}
+
+export type ReplicaRooms = ReturnType<typeof replicaRooms>
+
+/** Entries are cheap; the ledger bounds what matters. */
+const MAX_ENTRIES = 200_000
+const MAX_FAILURES = 10_000
+const MAX_ESTIMATES = 50_000
+/** A file check this fresh is not repeated before an open. */
+const CHECK_FRESH_MS = 5000
+
+export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...options }: RoomsOptions) {
+  const { cache, scheduler, server } = config
+  const ledger = new Ledger(options.memoryBytes)
+  const residents = new Map<string, Resident>()
+  const workers = new Map<string, SessionWorker>()
+  const estimates = new Estimates(MAX_ESTIMATES)
+  const delays = new BatchDelays(residents)
+  const statistics = new StatisticsTable(clock)
+
+  const table = new EntryTable({
+    clock,
+    ledger,
+    policy: lru,
+    minResidencyMs: cache.minResidencyMs,
+    maxLoadWaiters: scheduler.maxLoadWaiters,
+    maxEntries: MAX_ENTRIES,
+    failure: { ...cache.failure, maxEntries: MAX_FAILURES, random: options.random },
+    hasWork: (key) => queues.depthOf(key) > 0,
+    publish: (event) => watch.onCacheEvent(event),
+    onDrained: (key) => detach(letGo(key)),
+  })
+  const placements = new PlacementTable({
+    clock,
+    ledger,
+    mappings: new MappingBudget(options.maxMappings),
+    publish: () => {},
+    onBytesChanged: () => table.rebalance(),
+  })
+  const paces = new ModelPaces({ clock, residents, placements, estimates, ledger })
+  const queues: WorkerQueues<ReplicaRequest> = new WorkerQueues({
+    starvationMs: scheduler.starvationMs,
+    weightOf: (tenant) => scheduler.tenantWeights[tenant] ?? 1,
+    limits: { ...scheduler, maxBytes: scheduler.maxQueuedBytes },
+    view: {
+      pace: (key) => paces.paceOf(key),
+      canRun: (key) => delays.mayRun(key, queues, clock.now()),
+      stealCost: (key, workerId) => paces.stealCost(key, workerId),
+      fixedHome: (key) => paces.fixedHome(key),
+    },
+  })
+  const sessions = new Sessions({
+    table,
+    placements,
+    residents,
+    workerOf: (workerId) => workers.get(workerId),
+    fileOf: (resident) =>
+      clock.now() - resident.checkedAt <= CHECK_FRESH_MS ? artifacts.fileOf(resident.manifest) : checkedFile(resident),
+    onOpened: (placement, report) => watch.onOpened(placement, report),
+    onOpenFailed: (key, error) => {
+      watch.onOpenFailed(key, error)
+      table.fail(key, error)
+      dispatcher.refuse(key, error)
+    },
+  })
+  const dispatcher = new Dispatcher({
+    clock,
+    queues,
+    sessions,
+    estimates,
+    aheadMs: scheduler.aheadMs,
+    takeSoonestMs: () => delays.takeSoonestMs(),
+    onNoRoom: (key) => paces.keepHome(key),
+    onHandedBack: ({ key }, report) => {
+      statistics.handOver(key, report)
+      const resident = residents.get(key)
+      if (resident !== undefined) resident.runs += report.runs
+      watch.onHandedBack(resident, report)
+    },
+  })
+  const loads = new Loads({
+    table,
+    residents,
+    artifacts,
+    stage,
+    parallel: scheduler.loads,
+    clock,
+    onEnded: (version, load, error) => watch.onLoadEnded(version, load, error),
+  })
+  const occupancy = new Occupancy()
+  const replica = new Replica({
+    id,
+    clock,
+    table,
+    placements,
+    residents,
+    loads,
+    inspector: new Inspector({
+      find: (sourceId) => artifacts.find(sourceId),
+      stage,
+      walk: (source) => artifacts.inspect(source),
+    }),
+    sessions,
+    dispatcher,
+    occupancy,
+    drainRate: new DrainRate(clock.now()),
+    statistics,
+    limits: scheduler,
+    deadlineMs: server.deadlineMs,
+  })
+
+  async function checkedFile(resident: Resident): Promise<string> {
+    if (!(await artifacts.checkFiles(resident.manifest))) throw damaged(resident.version)
+    resident.checkedAt = clock.now()
+    return artifacts.fileOf(resident.manifest)
+  }
+
+  /** A drained entry: its sessions are closed, then its memory is free for others. */
+  async function letGo(key: string): Promise<void> {
+    await sessions.closeAll(key, 'drained')
+    residents.get(key)?.letGo()
+    residents.delete(key)
+    table.freed(key)
+  }
+
+  function applyBatching(resident: Resident): void {
+    const batching = batchingOf(resident)
+    for (const { id: placementId, workerId } of placements.ofKey(resident.version.key))
+      workers.get(workerId)?.setBatching(placementId, batching)
+  }
+
+  return {
+    replica,
+    table,
+    ledger,
+    placements,
+    queues,
+    sessions,
+    dispatcher,
+    loads,
+    residents,
+    occupancy,
+    workerUp(worker: SessionWorker): void {
+      workers.set(worker.id, worker)
+      dispatcher.workerUp(worker)
+    },
+    workerDown(workerId: string): void {
+      // The homes of models that may be open only once follow their placements: those go first.
+      placements.workerDown(workerId, 'worker down')
+      dispatcher.workerDown(workerId)
+    },
+    /** The owner changed how a version is to be run; its bytes are the same. */
+    applySettings(version: ModelVersion): void {
+      const resident = residents.get(version.key)
+      if (resident === undefined) return
+      resident.version = version
+      applyBatching(resident)
+    },
+    /** The probe has measured the artifact of a version. */
+    applyProbe({ key }: ModelVersion, manifest: Manifest): void {
+      const resident = residents.get(key)
+      if (resident?.manifest.artifact !== manifest.artifact) return
+      resident.manifest = manifest
+      applyBatching(resident)
+    },
+    /** Refuses what is new and what waits for a load, and waits for what is queued. @returns false when something was cut off */
+    async stop(timeoutMs: number): Promise<boolean> {
+      replica.drain()
+      table.close(new GatewayError('DRAINING', 'the server is shutting down'))
+      const isWhole = await dispatcher.idle(timeoutMs)
+      dispatcher.close()
+      return isWhole
+    },
+  }
+}
+
+function damaged({ name, version }: ModelVersion): GatewayError {
+  return new GatewayError(
+    'MODEL_LOADING',
+    `the compiled form of ${name}:${version} was damaged on disk and is made again`,
+    {
+      retryAfterMs: 1000,
+    },
+  )
+}

@@ -1,0 +1,67 @@
+/**
+ * One life of a worker's process: what it was given, in which order it was sent, and what it died under. A hand-over whose
+ * session is still being made room for was given but not sent; others may be sent before it.
+ */
+import type { HandOver } from '../scheduler/worker-queues.ts'
+import type { ReplicaRequest } from './request.ts'
+import type { SessionWorker } from './session-worker.ts'
+
+type Given = HandOver<ReplicaRequest>
+
+/** Hand-overs that one worker may have at a time; the time bound is the tighter one as a rule. */
+const MAX_AHEAD = 8
+
+export class Lane {
+  readonly worker: SessionWorker
+  readonly #given = new Set<Given>()
+  /** In the order sent, which is the order in which the process does them. */
+  readonly #sent = new Set<Given>()
+  #expectedMs = 0
+  #culprit: Given | undefined
+  #isOver = false
+
+  constructor(worker: SessionWorker) {
+    this.worker = worker
+  }
+
+  /** Can the process still be sent anything? A successor of the process has a lane of its own. */
+  get isUp(): boolean {
+    return !this.#isOver && this.worker.isUp
+  }
+
+  /** May it be given more, so that it has about `aheadMs` of work left when it ends what it does? */
+  hasRoom(aheadMs: number): boolean {
+    const { size } = this.#given
+    return this.isUp && (size === 0 || (size < MAX_AHEAD && this.#expectedMs < aheadMs))
+  }
+
+  give(handOver: Given): void {
+    this.#given.add(handOver)
+    this.#expectedMs += handOver.expectedMs
+  }
+
+  send(handOver: Given): void {
+    this.#sent.add(handOver)
+  }
+
+  answered(handOver: Given): void {
+    this.#sent.delete(handOver)
+  }
+
+  /** The hand-over ended, however. */
+  end(handOver: Given): void {
+    this.#sent.delete(handOver)
+    if (!this.#given.delete(handOver)) return
+    this.#expectedMs = this.#given.size === 0 ? 0 : this.#expectedMs - handOver.expectedMs
+  }
+
+  /** The process died. May it have been by this hand-over? Only the oldest that was sent can have begun. */
+  diedUnder(handOver: Given): boolean {
+    this.#culprit ??= this.#sent.values().next().value
+    return this.#culprit === handOver
+  }
+
+  over(): void {
+    this.#isOver = true
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * A worker process as the replica sees it, without a process: does its commands one after the other, in the order they came,
+ * answers each request with the file that was opened and the request's own bytes, and dies when the test says so.
+ */
+import assert from 'node:assert/strict'
+import { ChildGoneError } from '../../src/child/calls.ts'
+import { asGatewayError, GatewayError } from '../../src/domain/errors.ts'
+import { detach } from '../../src/lib/detach.ts'
+import type { SessionWorker } from '../../src/replica/session-worker.ts'
+import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from '../../src/worker/messages.ts'
+import { Gate } from './gate.ts'
+
+interface Command {
+  readonly gate: Gate
+  readonly label: string
+  readonly act: () => unknown
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** What the reports say; the manual clock does not move by itself. */
+export const TIMES = { openMs: 5, decodeMs: 0.25, runMs: 2, encodeMs: 0.25 } as const
+
+export class ScriptedWorker implements SessionWorker {
+  readonly id: string
+  readonly opens = new Gate()
+  readonly runs = new Gate()
+  readonly closes = new Gate()
+  /** Sessions that are open, by placement. */
+  readonly sessions = new Map<number, OpenSpec>()
+  /** Every open and run that was begun, as `open a:1`, `run a:1 x2`. */
+  readonly log: string[] = []
+  /** What opening a session is measured to take, by model name. */
+  readonly measured = new Map<string, number>()
+  /** Models that cannot be opened here. */
+  readonly broken = new Map<string, GatewayError>()
+  readonly #failed = new Map<number, GatewayError>()
+  #commands: Command[] = []
+  #isWorking = false
+  #life = 0
+  #isUp = true
+
+  constructor(id: string) {
+    this.id = id
+  }
+
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  /** The process ends: what it has not answered it never will. The replica learns of the exit itself separately. */
+  die(): void {
+    this.#isUp = false
+    this.#life++
+    this.#isWorking = false
+    this.sessions.clear()
+    this.#failed.clear()
+    for (const gate of [this.opens, this.runs, this.closes]) gate.drop()
+    const lost = this.#commands
+    this.#commands = []
+    for (const { reject } of lost) reject(new ChildGoneError('the child process went away'))
+  }
+
+  /** A new process; nothing is open in it. */
+  respawn(): void {
+    this.#isUp = true
+  }
+
+  open(spec: OpenSpec): Promise<OpenReport> {
+    const name = `${spec.model}:${spec.version}`
+    return this.#queue(this.opens, name, () => {
+      this.log.push(`open ${name}${spec.isPacked ? ' packed' : ''}`)
+      for (const other of this.sessions.values()) assert.notEqual(other.file, spec.file, `${name} is opened twice here`)
+      const error = this.broken.get(spec.model)
+      if (error !== undefined) throw error
+      this.sessions.set(spec.placementId, spec)
+      const privateBytes = this.measured.get(spec.model) ?? 0
+      return { openMs: TIMES.openMs, privateBytes, mappings: spec.mappings ?? 0, warmUpMs: 0, warmUpErrors: [] }
+    }).catch((error: unknown) => {
+      if (error instanceof GatewayError) this.#failed.set(spec.placementId, error)
+      throw error
+    })
+  }
+
+  close(placementId: number): Promise<void> {
+    return this.#queue(this.closes, String(placementId), () => {
+      this.sessions.delete(placementId)
+    })
+  }
+
+  run(placementId: number, requests: readonly WorkerRequest[]): Promise<HandOverReport> {
+    const bodies = requests.map(({ body }) => Buffer.concat(body).toString())
+    return this.#queue(this.runs, bodies.join(' '), () => {
+      const spec = this.sessions.get(placementId)
+      if (spec === undefined) {
+        throw this.#failed.get(placementId) ?? new GatewayError('INTERNAL', `placement ${placementId} is not open`)
+      }
+      this.log.push(`run ${spec.model}:${spec.version} x${requests.length}`)
+      const rows = spec.isBatchSafe ? requests.length : 1
+      const answers = bodies.map((body) =>
+        body.startsWith('bad')
+          ? { ok: false as const, error: new GatewayError('BAD_INPUT_VALUE', `'${body}' is refused`) }
+          : { ok: true as const, body: Buffer.from(`${spec.file} ${body}`), rows },
+      )
+      const { decodeMs, runMs, encodeMs } = TIMES
+      return { answers, decodeMs, runMs, encodeMs, runs: requests.length / rows, rows: requests.length }
+    })
+  }
+
+  setBatching(placementId: number, batching: Batching): void {
+    const spec = this.sessions.get(placementId)
+    if (spec !== undefined) this.sessions.set(placementId, { ...spec, ...batching })
+  }
+
+  #queue<T>(gate: Gate, label: string, act: () => T): Promise<T> {
+    if (!this.#isUp) return Promise.reject(new ChildGoneError(`worker ${this.id} is not up`))
+    return new Promise<T>((resolve, reject) => {
+      this.#commands.push({ gate, label, act, resolve: (value) => resolve(value as T), reject })
+      detach(this.#work())
+    })
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isWorking) return
+    this.#isWorking = true
+    const life = this.#life
+    for (let command = this.#commands[0]; command !== undefined; command = this.#commands[0]) {
+      const { gate, label, act, resolve, reject } = command
+      try {
+        await gate.pass(label)
+        if (life !== this.#life) return
+        resolve(act())
+      } catch (error) {
+        if (life !== this.#life) return
+        reject(asGatewayError(error))
+      }
+      this.#commands.shift()
+    }
+    this.#isWorking = false
+  }
+}
