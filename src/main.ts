@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** Reads the command, hands it its arguments and the signals, and is the only file that ends the process. */
+import { systemClock } from './lib/clock.ts'
 
 const NEEDED = [22, 19] as const
 const HELP = `modelmux: one endpoint for thousands of ONNX models
@@ -41,14 +42,21 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
   }
 }
 
-/** Aborts at the first SIGINT or SIGTERM; a second one ends the process at once. */
+/** Aborts at the first SIGINT or SIGTERM; a later second one ends the process at once. */
 function interrupts(): AbortSignal {
   const controller = new AbortController()
   const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15 } as const
+  // One Ctrl-C under npm arrives twice, from the terminal and forwarded by npm, half a millisecond apart.
+  const SAME_SIGNAL_MS = 500
+  let firstAt = 0
   for (const [signal, number] of Object.entries(SIGNAL_NUMBERS)) {
     process.on(signal, () => {
-      if (controller.signal.aborted) process.exit(128 + number)
-      controller.abort(signal)
+      if (!controller.signal.aborted) {
+        firstAt = systemClock.now()
+        controller.abort(signal)
+      } else if (systemClock.now() - firstAt > SAME_SIGNAL_MS) {
+        process.exit(128 + number)
+      }
     })
   }
   return controller.signal
