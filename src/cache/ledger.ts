@@ -128,10 +128,13 @@ export class Ledger {
     })
   }
 
-  /** Charges a placement that is about to open. @returns 0, or the bytes that are missing, and then nothing was charged */
+  /**
+   * Charges a placement that is about to open; of what leaves too, for whoever has a lease of it still.
+   * @returns 0, or the bytes that are missing, and then nothing was charged
+   */
   addPlacement(key: string, placementId: number, privateBytes: number): number {
-    const charge = this.#charge(key, 'resident')
-    const growth = charge.placements.size === 0 ? privateBytes - charge.firstBytes : privateBytes
+    const charge = this.#charge(key, this.phaseOf(key) === 'leaving' ? 'leaving' : 'resident')
+    const growth = charge.placements.size === 0 ? privateBytes - privateBytesOf(charge) : privateBytes
     const missing = Math.max(this.usedBytes, this.committedBytes) + growth - this.budgetBytes
     if (growth > 0 && missing > 0) return missing
     this.#place(charge, () => charge.placements.set(placementId, privateBytes))
@@ -263,7 +266,7 @@ export class Ledger {
 }
 
 function privateBytesOf({ phase, placements, firstBytes }: Charge): number {
-  // What leaves is not opened again: only what is still open counts.
+  // What leaves is not opened again as a rule: only what is still open counts.
   if (placements.size === 0) return phase === 'leaving' ? 0 : firstBytes
   let sum = 0
   for (const bytes of placements.values()) sum += bytes

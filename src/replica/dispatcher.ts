@@ -244,7 +244,9 @@ export class Dispatcher {
     // The run fails with the open; the open says why.
     running.catch(() => undefined)
     for (const request of items) if (request.cache === 'hit') request.cache = 'load'
-    const { openMs } = await opening
+    const report = await opening
+    // Warm-up is what an open costs the worker and whoever waits for it.
+    const openMs = report.openMs + report.warmUpMs
     this.#options.estimates.observeOpen(key, openMs)
     for (const request of items) request.timings.open = openMs
     return openMs

@@ -19,7 +19,7 @@ interface Command {
 }
 
 /** What the reports say; the manual clock does not move by itself. */
-export const TIMES = { openMs: 5, decodeMs: 0.25, runMs: 2, encodeMs: 0.25 } as const
+export const TIMES = { openMs: 5, warmUpMs: 3, decodeMs: 0.25, runMs: 2, encodeMs: 0.25 } as const
 
 export class ScriptedWorker implements SessionWorker {
   readonly id: string
@@ -75,7 +75,13 @@ export class ScriptedWorker implements SessionWorker {
       if (error !== undefined) throw error
       this.sessions.set(spec.placementId, spec)
       const privateBytes = this.measured.get(spec.model) ?? 0
-      return { openMs: TIMES.openMs, privateBytes, mappings: spec.mappings ?? 0, warmUpMs: 0, warmUpErrors: [] }
+      return {
+        openMs: TIMES.openMs,
+        privateBytes,
+        mappings: spec.mappings ?? 0,
+        warmUpMs: TIMES.warmUpMs,
+        warmUpErrors: [],
+      }
     }).catch((error: unknown) => {
       if (error instanceof GatewayError) this.#failed.set(spec.placementId, error)
       throw error
@@ -96,14 +102,15 @@ export class ScriptedWorker implements SessionWorker {
         throw this.#failed.get(placementId) ?? new GatewayError('INTERNAL', `placement ${placementId} is not open`)
       }
       this.log.push(`run ${spec.model}:${spec.version} x${requests.length}`)
-      const rows = spec.isBatchSafe ? requests.length : 1
+      const good = bodies.filter((body) => !body.startsWith('bad')).length
+      const rows = spec.isBatchSafe ? good : 1
       const answers = bodies.map((body) =>
         body.startsWith('bad')
           ? { ok: false as const, error: new GatewayError('BAD_INPUT_VALUE', `'${body}' is refused`) }
           : { ok: true as const, body: Buffer.from(`${spec.file} ${body}`), rows },
       )
       const { decodeMs, runMs, encodeMs } = TIMES
-      return { answers, decodeMs, runMs, encodeMs, runs: requests.length / rows, rows: requests.length }
+      return { answers, decodeMs, runMs, encodeMs, runs: good === 0 ? 0 : good / rows, rows: good }
     })
   }
 

@@ -121,6 +121,19 @@ describe('the ledger', () => {
     assert.equal(ledger.snapshot().private, 3)
   })
 
+  it('charges a placement of what leaves, for whoever has a lease of it still, as far as there is room', () => {
+    const ledger = new Ledger(120)
+    admit(ledger, 'a', model('a'))
+    ledger.leave('a')
+    assert.equal(ledger.usedBytes, 112, 'the promise of a first placement has ended')
+    assert.equal(ledger.addPlacement('a', 1, 5), 0)
+    assert.equal(ledger.usedBytes, 117)
+    assert.equal(ledger.addPlacement('a', 2, 5), 2)
+    ledger.removePlacement('a', 1)
+    ledger.free('a')
+    assert.equal(ledger.usedBytes, 0)
+  })
+
   it('charges a blob to a load that takes it over from one that leaves', () => {
     const ledger = new Ledger(1000)
     admit(ledger, 'a', model('a'))

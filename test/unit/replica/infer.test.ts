@@ -33,6 +33,7 @@ describe('an inference', () => {
       'queue',
       'run',
     ])
+    assert.equal(timings.open, 8, 'warm-up included')
     assert.deepEqual(scene.artifacts.log, ['fetch acme/churn:1', 'compile acme/churn:1', 'page acme/churn-1'])
     await scene.end()
   })

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { ModelVersion } from '../../../src/domain/model-version.ts'
+import type { Asked, ReplicaScene } from '../../support/replica-scene.ts'
+import { replicaScene } from '../../support/replica-scene.ts'
+
+/** One worker with several models open, so that it can be given hand-overs of each ahead. */
+async function busyScene(count: number): Promise<{ scene: ReplicaScene; models: ModelVersion[] }> {
+  const scene = replicaScene({ scheduler: { aheadMs: 1000 } })
+  const models = Array.from({ length: count }, (_, i) => scene.model(`acme/m${i}`))
+  for (const model of models) await scene.answered(model)
+  return { scene, models }
+}
+
+function only(scene: ReplicaScene) {
+  const [worker] = scene.workers
+  assert.ok(worker)
+  return worker
+}
+
+const states = (all: readonly Asked[]) => all.map(({ state }) => state)
+
+describe('a worker that dies', () => {
+  it('takes the hand-over it was running with it; those sent ahead run in its successor', async () => {
+    const { scene, models } = await busyScene(3)
+    const worker = only(scene)
+    worker.runs.shut()
+    const all = models.map((model) => scene.ask(model))
+    await scene.settle()
+    assert.equal(scene.queues.depth, 0, 'all are sent')
+    scene.kill(worker)
+    await scene.settle()
+    assert.deepEqual(states(all), ['WORKER_CRASHED', 'pending', 'pending'])
+    worker.runs.open()
+    scene.respawn(worker)
+    await scene.settle()
+    assert.deepEqual(states(all), ['WORKER_CRASHED', 'load', 'load'])
+    for (const [i, one] of all.slice(1).entries()) assert.equal(one.text, `acme/m${i + 1}-1.onnx ${one.body}`)
+    await scene.end()
+  })
+
+  it('fails all requests of the hand-over it was running', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn', { probe: {} })
+    await scene.answered(churn)
+    only(scene).runs.shut()
+    const all = [scene.ask(churn), scene.ask(churn)]
+    await scene.settle()
+    scene.kill(only(scene))
+    await scene.settle()
+    assert.deepEqual(states(all), ['WORKER_CRASHED', 'WORKER_CRASHED'])
+    assert.equal(all[0]?.error?.facts.model, 'acme/churn')
+    await scene.end()
+  })
+
+  it('is sent nothing between its death and the news of its exit, so that no replay is used up', async () => {
+    const { scene, models } = await busyScene(2)
+    const worker = only(scene)
+    worker.runs.shut()
+    const all = models.map((model) => scene.ask(model))
+    await scene.settle()
+    worker.die()
+    for (let looks = 0; looks < 10; looks++) {
+      await scene.clock.advance(20)
+      await scene.settle()
+    }
+    const late = scene.ask(models[0] ?? assert.fail())
+    await scene.settle()
+    assert.deepEqual(states([...all, late]), ['WORKER_CRASHED', 'pending', 'pending'])
+    scene.workerDown(worker.id)
+    worker.runs.open()
+    scene.respawn(worker)
+    await scene.settle()
+    assert.deepEqual(states([...all, late]), ['WORKER_CRASHED', 'load', 'load'])
+    await scene.end()
+  })
+
+  it('is not blamed on a hand-over whose session was still being made room for', async () => {
+    const scene = replicaScene({ maxMappings: 6, scheduler: { aheadMs: 1000 } })
+    const models = ['a', 'b', 'c'].map((name) => scene.model(`acme/${name}`))
+    const [first, second, third] = models
+    assert.ok(first && second && third)
+    await scene.answered(first)
+    await scene.answered(second)
+    const worker = only(scene)
+    // The third needs the first's mappings, whose close is held: given before the second, and sent after it.
+    worker.closes.shut()
+    const waiting = scene.ask(third)
+    await scene.settle()
+    const running = scene.ask(second)
+    await scene.settle()
+    assert.equal(scene.queues.depth, 0)
+    scene.kill(worker)
+    worker.closes.open()
+    await scene.settle()
+    assert.deepEqual(states([waiting, running]), ['pending', 'WORKER_CRASHED'])
+    scene.respawn(worker)
+    await scene.settle()
+    assert.equal(waiting.text, 'acme/c-1.onnx body-2')
+    await scene.end()
+  })
+
+  it("three times before a request could begin is that request's end", async () => {
+    const { scene, models } = await busyScene(5)
+    const worker = only(scene)
+    worker.runs.shut()
+    worker.opens.shut()
+    const victim = models.at(-1) ?? assert.fail()
+    const killers: Asked[] = []
+    // Each time another hand-over is sent first, and taken for the one the worker died under.
+    killers.push(...models.slice(0, -1).map((model) => scene.ask(model)))
+    const one = scene.ask(victim)
+    await scene.settle()
+    for (let death = 0; death < 3; death++) {
+      assert.equal(one.state, 'pending', `after ${death} deaths`)
+      scene.kill(worker)
+      await scene.settle()
+      scene.respawn(worker)
+      await scene.settle()
+    }
+    assert.equal(one.state, 'WORKER_CRASHED')
+    worker.runs.open()
+    worker.opens.open()
+    await scene.settle()
+    assert.ok(killers.every(({ outcomes }) => outcomes === 1))
+    await scene.end()
+  })
+
+  it('gives back the memory of its placements and keeps the entries', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn')
+    await scene.answered(churn)
+    const used = scene.ledger.usedBytes
+    scene.kill(only(scene))
+    assert.equal(scene.placements.size, 0)
+    assert.equal(scene.ledger.placementsOf(churn.key), 0)
+    assert.equal(scene.ledger.usedBytes, used, 'a first placement stays promised, so that it can be opened again')
+    assert.equal(scene.replica.stateOf(churn.key).state, 'READY')
+    scene.respawn(only(scene))
+    assert.equal((await scene.answered(churn)).state, 'load')
+    await scene.end()
+  })
+
+  it('while it opens a model fails the requests that wait for it, and the next one opens it again', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn')
+    only(scene).opens.shut()
+    const one = scene.ask(churn)
+    await scene.settle()
+    scene.kill(only(scene))
+    await scene.settle()
+    assert.equal(one.state, 'WORKER_CRASHED')
+    assert.deepEqual(scene.openFailures, [], 'the model is not to blame')
+    only(scene).opens.open()
+    scene.respawn(only(scene))
+    assert.equal((await scene.answered(churn)).state, 'load')
+    await scene.end()
+  })
+
+  it('while it closes a session has given its memory back', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn')
+    await scene.answered(churn)
+    only(scene).closes.shut()
+    const gone = scene.replica.unload(churn.key, new AbortController().signal)
+    await scene.settle()
+    scene.kill(only(scene))
+    await gone
+    assert.equal(scene.ledger.usedBytes, 0)
+    scene.respawn(only(scene))
+    only(scene).closes.open()
+    await scene.end()
+  })
+
+  it('leaves its queue to the others', async () => {
+    const scene = replicaScene({ workers: 2 })
+    const churn = scene.model('acme/churn')
+    await scene.answered(churn)
+    const home = scene.home(churn)
+    home.runs.shut()
+    const running = scene.ask(churn)
+    await scene.settle()
+    const queued = scene.ask(churn)
+    await scene.settle()
+    scene.kill(home)
+    await scene.settle()
+    assert.deepEqual(states([running, queued]), ['WORKER_CRASHED', 'load'])
+    await scene.end()
+  })
+
+  it('and comes back at once does not mix up its two lives', async () => {
+    const scene = replicaScene({ maxMappings: 3 })
+    const [a, b] = [scene.model('acme/a'), scene.model('acme/b')]
+    await scene.answered(a)
+    const worker = only(scene)
+    worker.closes.shut()
+    // Waits for the first one's mappings in the first life; goes on in the second.
+    const one = scene.ask(b)
+    await scene.settle()
+    scene.kill(worker)
+    worker.closes.open()
+    scene.respawn(worker)
+    await scene.settle()
+    assert.equal(one.text, `acme/b-1.onnx ${one.body}`)
+    await scene.end()
+  })
+})
