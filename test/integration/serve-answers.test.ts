@@ -5,6 +5,7 @@ import { slow, sumAndDifference } from '../../loadtest/models/special/index.ts'
 import type { Answer } from '../support/http-client.ts'
 import { assertOutputs, infer } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
+import type { LogEvent } from '../support/server-process.ts'
 import { ServerProcess } from '../support/server-process.ts'
 import { until } from '../support/eventually.ts'
 
@@ -188,7 +189,7 @@ describe('what the cache did', () => {
     for (const answer of answers) assertOutputs(answer, slow().expected(inputs))
     const outcomes = answers.map(({ headers }) => headers['x-modelmux-cache'])
     assert.deepEqual(outcomes, ['compile', ...others.map(() => 'wait')])
-    assert.equal(compilesOf('shared/a'), 1)
+    assert.equal(await compilesOf('shared/a'), 1)
   })
 
   it('goes on for the others when the client that began a load leaves', async () => {
@@ -203,7 +204,7 @@ describe('what the cache did', () => {
     const answer = await joiner
     assertOutputs(answer, slow().expected(inputs))
     assert.equal(answer.headers['x-modelmux-cache'], 'wait')
-    assert.equal(compilesOf('shared/b'), 1)
+    assert.equal(await compilesOf('shared/b'), 1)
     const line = await server.logs('request.refused', ({ status }) => status === 499)
     assert.equal(line.code, 'CLIENT_GONE')
   })
@@ -242,7 +243,7 @@ describe('what a client can ask about models', () => {
     const ready = await server.client.get('/v2/models/never/asked/ready')
     assert.deepEqual([ready.status, ready.json.ready], [200, true])
     assert.equal((await server.client.get('/v2/models/never/asked')).status, 200)
-    assert.equal(compilesOf('never/asked'), 0)
+    assert.deepEqual(await rowOf('never/asked'), { name: 'never/asked', version: '1', state: 'UNAVAILABLE', reason: '' })
   })
 
   it('lists the repository, all of it or what is ready', async () => {
@@ -300,14 +301,20 @@ function propertiesOf(json: Readonly<Record<string, unknown>>): unknown {
 
 /** Resolves while the model is being compiled. */
 async function loading(name: string): Promise<void> {
-  await until(`${name} compiles`, async () => {
-    const rows = JSON.parse((await server.client.post('/v2/repository/index')).text) as Record<string, string>[]
-    return rows.some((row) => row.name === name && row.reason === 'compiling')
-  })
+  await until(`${name} compiles`, async () => (await rowOf(name))?.reason === 'compiling')
 }
 
-function compilesOf(name: string): number {
-  return server.logged('artifact.compiled').filter(({ key }) => String(key).startsWith(`${name}:`)).length
+/** The model's row in the index of the repository. */
+async function rowOf(name: string): Promise<Readonly<Record<string, string>> | undefined> {
+  const rows = JSON.parse((await server.client.post('/v2/repository/index')).text) as Record<string, string>[]
+  return rows.find((row) => row.name === name)
+}
+
+/** Loads of a model that were logged, one at least. */
+async function compilesOf(name: string): Promise<number> {
+  const isOfModel = ({ key }: LogEvent): boolean => String(key).startsWith(`${name}:`)
+  await server.logs('model.loaded', isOfModel)
+  return server.logged('artifact.compiled').filter(isOfModel).length
 }
 
 /** Names of the phases in Server-Timing; asserts that each has a duration. */

@@ -200,10 +200,10 @@ describe('a model replaced under load', () => {
 
   /** Traffic on all lanes while `work` is done: every answer is 200 and passes `check`. */
   async function underLoad(name: string, check: (answer: Answer) => void, work: () => Promise<void>): Promise<void> {
-    let isOver = false
+    const over = new AbortController()
     let answers = 0
     const lane = async (): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const answer = await ask(name)
         assert.equal(answer.status, 200, answer.text)
         check(answer)
@@ -211,9 +211,7 @@ describe('a model replaced under load', () => {
       }
     }
     const lanes = Array.from({ length: LANES }, lane)
-    await Promise.race([work(), Promise.all(lanes)]).finally(() => {
-      isOver = true
-    })
+    await Promise.race([work(), Promise.all(lanes)]).finally(() => over.abort())
     await Promise.all(lanes)
     assert.ok(answers > LANES)
   }
