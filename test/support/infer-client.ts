@@ -70,6 +70,16 @@ export function assertOutputs(answer: Answer, expected: readonly NamedTensor[], 
   }
 }
 
+/** Asserts an error as the protocol and we have it; `tells` is what its message has to say. */
+export function assertRefused(answer: Answer, status: number, code: string, tells: RegExp): void {
+  assert.deepEqual([answer.status, answer.json.code], [status, code], answer.text)
+  assert.equal(answer.headers['content-type'], 'application/json')
+  // Clients of the protocol read this member and nothing else.
+  assert.equal(typeof answer.json.error, 'string')
+  assert.match(String(answer.json.error), tells)
+  assert.equal(answer.json.request_id, answer.headers['x-request-id'])
+}
+
 /** An integer as it was written, when a number cannot hold it. */
 function exactly(this: unknown, _key: string, value: unknown, context?: { readonly source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
