@@ -260,6 +260,7 @@ export class EntryTable {
     const entry = this.#entries.get(key)
     const isResting = entry !== undefined && isReady(entry) && entry.status.residency.leases === 0
     this.#order.unpin(key, isResting ? entry : undefined)
+    if (this.#room.isOver) this.rebalance()
   }
 
   isPinned(key: string): boolean {
@@ -295,8 +296,10 @@ export class EntryTable {
     residency.lastUsedAt = this.#clock.now()
     this.#leases--
     if (residency.leases > 0) return
-    if (isReady(entry)) this.#order.rest(entry)
-    else if (entry.status.s === 'draining') this.#options.onDrained(entry.key)
+    if (isReady(entry)) {
+      this.#order.rest(entry)
+      if (this.#room.isOver) this.rebalance()
+    } else if (entry.status.s === 'draining') this.#options.onDrained(entry.key)
   }
 
   #loading(key: string): Entry {

@@ -28,6 +28,7 @@ export class MemoryRoom {
   readonly #options: MemoryRoomOptions
   readonly #ledger: Ledger
   readonly #claims: ClaimQueue
+  #isOver = false
 
   constructor(options: MemoryRoomOptions) {
     this.#options = options
@@ -70,15 +71,23 @@ export class MemoryRoom {
     return true
   }
 
+  /** More is held than the budget allows, because nothing could be evicted: to be rebalanced as soon as something can. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
   /** Evicts what exceeds the budget, refuses the newest claims if that is not enough, grants what fits. */
   rebalance(): void {
+    const wasOver = this.#isOver
+    this.#isOver = false
     for (let excess = this.#ledger.excessBytes; excess > 0; excess = this.#ledger.excessBytes) {
       const victims = this.#chooseVictims(excess)
       const newest = this.#claims.newest
       if (victims !== undefined) this.#options.evict(victims)
       else if (newest !== undefined) this.#claims.refuse(newest, this.exhausted(newest))
       else {
-        this.#options.onOverrun(excess)
+        this.#isOver = true
+        if (!wasOver) this.#options.onOverrun(excess)
         break
       }
     }
