@@ -4,6 +4,7 @@
  */
 import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { diskReadBytes } from '../child/disk-reads.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
@@ -57,7 +58,10 @@ export class ArtifactStore {
     this.#dir = dir
     const verify = (files: Readonly<Record<string, string>>, bytes: number) => this.#digest(files, bytes)
     this.#integrity = new Integrity(dir, verify)
-    this.#pager = new Pager({ bytesPerSecond: options.pageInBytesPerSecond, warmMs: options.warmMs }, clock)
+    this.#pager = new Pager(
+      { bytesPerSecond: options.pageInBytesPerSecond, warmMs: options.warmMs, diskReadBytes },
+      clock,
+    )
     this.#maker = new ArtifactMaker({
       ...parts,
       publish: (manifest) => this.#publish(manifest),

@@ -1,7 +1,10 @@
 /**
- * Brings a file's pages into the page cache before a worker maps it, so that no worker waits for a disk with all its other models
- * behind it. Warm files are told from cold ones by the latency of one byte here and there (3 ms for 102 MB, a full read takes 20); only
- * cold ones are read, in large asynchronous reads at a bounded rate.
+ * Brings files' pages into the page cache before a worker maps them, so that no worker waits for a disk with all its other models
+ * behind it. Warm files are told from cold ones by one byte here and there (2-3 ms for 102 MB, a full read takes 20): did the kernel have
+ * to go to the disk for any of them, or did one come late? Only what is cold is read, in large asynchronous reads at a bounded rate.
+ *
+ * Latency alone would not do: a virtual disk behind a host's cache answers a cold read in 0.1 ms, and leaves a worker with
+ * 20,000 of them. The count alone would not either: file systems in user space do not take part in it.
  */
 import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
@@ -15,13 +18,15 @@ export interface PageInOptions {
   readonly bytesPerSecond: number
   /** A file that was warm is taken to be warm for so long. */
   readonly warmMs: number
+  /** Bytes that this process's reads had to fetch from disks so far; undefined = not known here, and then everything is read. */
+  readonly diskReadBytes: () => Promise<number | undefined>
 }
 
 const CHUNK_BYTES = 4 * 1024 * 1024
 /** One sample each: the kernel's usual read-ahead, so that pages between samples are as warm as the samples. */
 const SAMPLE_STEP_BYTES = 128 * 1024
 const SAMPLES_AT_ONCE = 4
-/** A cached byte comes in some 0.03 ms through the thread pool; a disk takes longer than this, a fast NVMe hardly, and matters as little. */
+/** A cached byte comes in some 0.03 ms through the thread pool; a slow disk or a network takes longer than this. */
 const COLD_MS = 0.5
 /** Of a file's samples, how many may be slow by chance (a busy event loop looks like a slow disk). */
 const SLOW_SHARE = 0.02
@@ -54,14 +59,17 @@ export class Pager {
     files: readonly PagedFile[],
     signal?: AbortSignal,
   ): Promise<{ readonly readBytes: number; readonly isCold: boolean }> {
+    const unknown = files.filter(({ path }) => (this.#warmUntil.get(path) ?? 0) <= this.#clock.now())
+    if (unknown.length === 0) return { readBytes: 0, isCold: false }
+    const isCold = await this.#isCold(unknown, signal)
     let readBytes = 0
-    for (const file of files) {
-      signal?.throwIfAborted()
-      if ((this.#warmUntil.get(file.path) ?? 0) > this.#clock.now()) continue
-      readBytes += await this.#warm(file, signal)
-      this.#warmUntil.set(file.path, this.#clock.now() + this.#options.warmMs)
+    for (const file of unknown) {
+      // What is small was read whole to tell.
+      if (isCold && file.bytes > SMALL_BYTES) await this.#readAll(file, signal)
+      if (isCold) readBytes += file.bytes
+      this.markWarm(file.path)
     }
-    return { readBytes, isCold: readBytes > 0 }
+    return { readBytes, isCold }
   }
 
   /** The file was just written, or just read by somebody else. */
@@ -69,31 +77,39 @@ export class Pager {
     this.#warmUntil.set(path, this.#clock.now() + this.#options.warmMs)
   }
 
-  /** Returns the bytes that had to be read. */
-  async #warm({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<number> {
+  /** Did any of the samples come from a disk? One look at the count for all files: it is the process's, not a file's. */
+  async #isCold(files: readonly PagedFile[], signal?: AbortSignal): Promise<boolean> {
+    const { diskReadBytes } = this.#options
+    const before = await diskReadBytes()
+    let isSlow = false
+    for (const file of files) {
+      signal?.throwIfAborted()
+      isSlow = (await this.#sample(file, signal)) || isSlow
+    }
+    const after = await diskReadBytes()
+    return isSlow || before === undefined || after === undefined || after > before
+  }
+
+  /** Reads a byte of every step, or all of a small file; was it slow? */
+  async #sample({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<boolean> {
     const file = await open(path, 'r')
     try {
-      if (bytes <= SMALL_BYTES) return (await this.#timedSmall(file, bytes, signal)) ? 0 : bytes
-      if (await this.#isWarm(file, bytes)) return 0
-      for (let at = 0; at < bytes; at += CHUNK_BYTES)
-        await this.#readChunk(file, at, Math.min(CHUNK_BYTES, bytes - at), signal)
-      return bytes
+      return bytes <= SMALL_BYTES ? await this.#isSlowSmall(file, bytes, signal) : await this.#isSlow(file, bytes)
     } finally {
       await file.close()
     }
   }
 
-  /** Reads all of a small file; was it warm? */
-  async #timedSmall(file: FileHandle, bytes: number, signal?: AbortSignal): Promise<boolean> {
-    if (bytes === 0) return true
+  async #isSlowSmall(file: FileHandle, bytes: number, signal?: AbortSignal): Promise<boolean> {
+    if (bytes === 0) return false
     return await this.#turn.use(async () => {
       const started = this.#clock.now()
       await file.read(this.#buffer, 0, bytes, 0)
-      return this.#clock.now() - started < COLD_MS
+      return this.#clock.now() - started >= COLD_MS
     }, signal)
   }
 
-  async #isWarm(file: FileHandle, bytes: number): Promise<boolean> {
+  async #isSlow(file: FileHandle, bytes: number): Promise<boolean> {
     const samples = Math.ceil(bytes / SAMPLE_STEP_BYTES)
     const allowed = Math.max(1, Math.floor(samples * SLOW_SHARE))
     let next = 0
@@ -108,7 +124,18 @@ export class Pager {
       }
     }
     await Promise.all(Array.from({ length: SAMPLES_AT_ONCE }, lane))
-    return slow <= allowed
+    return slow > allowed
+  }
+
+  async #readAll({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<void> {
+    const file = await open(path, 'r')
+    try {
+      for (let at = 0; at < bytes; at += CHUNK_BYTES) {
+        await this.#readChunk(file, at, Math.min(CHUNK_BYTES, bytes - at), signal)
+      }
+    } finally {
+      await file.close()
+    }
   }
 
   async #readChunk(file: FileHandle, at: number, bytes: number, signal?: AbortSignal): Promise<void> {

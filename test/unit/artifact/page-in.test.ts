@@ -18,7 +18,7 @@ class SteppingClock extends ManualClock {
   }
 }
 
-const OPTIONS = { bytesPerSecond: Number.MAX_SAFE_INTEGER, warmMs: 1_000 }
+const OPTIONS = { bytesPerSecond: Number.POSITIVE_INFINITY, warmMs: 1_000, diskReadBytes: async () => 0 }
 const BIG_BYTES = 9 * 1024 * 1024
 
 function setUp(t: TestContext, bytes: number) {
@@ -45,6 +45,18 @@ test('a file whose bytes come late is read in full, once, and then known to be w
   assert.deepEqual(await pager.pageIn([file]), { readBytes: 0, isCold: false })
   await clock.advance(2_000)
   assert.deepEqual(await pager.pageIn([file]), { readBytes: BIG_BYTES, isCold: true })
+})
+
+test('a file that answers at once but came from a disk is cold: the kernel’s count says so', async (t) => {
+  let counted = 0
+  const pager = new Pager({ ...OPTIONS, diskReadBytes: async () => (counted += 4096) }, new SteppingClock())
+  const files = [setUp(t, BIG_BYTES), setUp(t, 1000)]
+  assert.deepEqual(await pager.pageIn(files), { readBytes: BIG_BYTES + 1000, isCold: true })
+})
+
+test('where the kernel does not count, everything is read', async (t) => {
+  const pager = new Pager({ ...OPTIONS, diskReadBytes: async () => undefined }, new SteppingClock())
+  assert.equal((await pager.pageIn([setUp(t, BIG_BYTES)])).isCold, true)
 })
 
 test('what was just written is warm without a look', async (t) => {
