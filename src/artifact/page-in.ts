@@ -28,8 +28,8 @@ const SAMPLE_STEP_BYTES = 128 * 1024
 const SAMPLES_AT_ONCE = 4
 /** A cached byte comes in some 0.03 ms through the thread pool; a slow disk or a network takes longer than this. */
 const COLD_MS = 0.5
-/** Of a file's samples, how many may be slow by chance (a busy event loop looks like a slow disk). */
-const SLOW_SHARE = 0.02
+/** Of a file's samples, how many may be slow by chance: a busy machine looks like a slow disk, and a slow disk is slow throughout. */
+const SLOW_SHARE = 0.25
 /** Files of a few samples are read outright: that is as cheap as telling. */
 const SMALL_BYTES = 2 * SAMPLE_STEP_BYTES
 const MAX_REMEMBERED = 100_000
