@@ -1,0 +1,46 @@
+"""tritonclient.http.aio, as its users call it."""
+
+import asyncio
+
+import checks
+import numpy as np
+import tritonclient.http.aio as http
+from tritonclient.utils import InferenceServerException
+
+MODEL = "acme/churn"
+X = np.arange(8, dtype=np.float32).reshape(2, 4)
+
+
+def inputs(array=X):
+    tensor = http.InferInput("x", list(array.shape), "FP32")
+    tensor.set_data_from_numpy(array)
+    return [tensor]
+
+
+async def check_health_metadata_and_index():
+    async with http.InferenceServerClient(checks.url()) as client:
+        assert await client.is_server_live() and await client.is_server_ready()
+        assert await client.is_model_ready(MODEL)
+        assert (await client.get_model_metadata(MODEL))["versions"] == ["1", "2"]
+        assert MODEL in [row["name"] for row in await client.get_model_repository_index()]
+
+
+async def check_many_inferences_at_once():
+    async with http.InferenceServerClient(checks.url()) as client:
+        answers = await asyncio.gather(*(client.infer(MODEL, inputs(X + i), model_version="1") for i in range(32)))
+        for i, answer in enumerate(answers):
+            np.testing.assert_array_equal(answer.as_numpy("y"), X + i + 1)
+
+
+async def check_errors_are_raised():
+    async with http.InferenceServerClient(checks.url()) as client:
+        try:
+            await client.infer("acme/chrun", inputs())
+        except InferenceServerException as error:
+            assert "acme/churn" in error.message(), error
+        else:
+            raise AssertionError("nothing was raised")
+
+
+if __name__ == "__main__":
+    checks.run(globals())
