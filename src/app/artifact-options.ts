@@ -9,6 +9,8 @@ export function artifactOptions({ artifact, cache, store }: Config): Omit<Artifa
     minBlobBytes: artifact.minBlobBytes,
     inlineLimitBytes: artifact.inlineSaveBytes,
     maxNodes: artifact.maxNodes,
+    extraDomains: artifact.extraDomains,
+    minFreeDiskBytes: cache.minFreeDiskBytes,
     allowHardLinks: store.allowHardLinks,
     allowOrt: artifact.allowOrt,
     scrubBytesPerSecond: artifact.scrubBytesPerSecond,
@@ -20,6 +22,7 @@ export function artifactOptions({ artifact, cache, store }: Config): Omit<Artifa
       memoryBytes: artifact.compileMemoryBytes,
       memoryFactor: artifact.compileMemoryFactor,
       deadlineMs: artifact.compileDeadlineMs,
+      checkMs: artifact.checkMs,
       deadlinePerMbMs: artifact.compileDeadlineMsPerMiB,
     },
   }

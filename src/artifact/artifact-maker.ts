@@ -18,6 +18,7 @@ import type {
   ProbeReply,
 } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
+import { requireFreeDisk } from './free-disk.ts'
 import { artifactName, writeManifest } from './manifest.ts'
 import type { ArtifactOptions } from './options.ts'
 import type { ArtifactSource } from './source.ts'
@@ -168,6 +169,7 @@ export class ArtifactMaker {
       makesInputs,
       ...(signature === undefined ? {} : { signature }),
     }
+    await requireFreeDisk(this.#parts.dir, source.bytes, this.#parts.options.minFreeDiskBytes)
     const reply = await turn.call<CompileReply>(COMPILER_CALLS.compile, call)
     const replied = clock.now()
     try {

@@ -13,6 +13,8 @@ export interface ArtifactOptions {
   readonly extraDomains: readonly string[]
   readonly allowHardLinks: boolean
   readonly allowOrt: boolean
+  /** Disk space that compiles leave free for others. */
+  readonly minFreeDiskBytes: number
   /** How long the timed runs of a probe may take together. */
   readonly probeBudgetMs: number
   /** Bytes per second that the scrub digests; 0 = no scrub. */
@@ -31,6 +33,7 @@ export const ARTIFACT_DEFAULTS: ArtifactOptions = {
   extraDomains: [],
   allowHardLinks: false,
   allowOrt: false,
+  minFreeDiskBytes: 0,
   probeBudgetMs: 2_000,
   scrubBytesPerSecond: 4 * 2 ** 20,
   pageInBytesPerSecond: 2 ** 30,

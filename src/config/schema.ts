@@ -93,7 +93,6 @@ const cache = section('Compiled artifacts on disk, open models in memory.', {
   ),
   diskBytes: bytes(50 * GiB, 'Disk space for artifacts; the least recently used ones go first.', { min: 16 * MiB }),
   minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts leave free.'),
-  negativeTtlMs: milliseconds(5000, 'How long the answer "no such model" is remembered.'),
   failure: group('Back-off of loads that failed for a passing reason.', {
     baseMs: milliseconds(1000, 'First pause; doubles with each failure.', { min: 1 }),
     maxMs: milliseconds(600_000, 'Longest pause.', { min: 1 }),
@@ -107,23 +106,12 @@ const artifact = section('Compiling models.', {
     { min: 1 },
   ),
   allowOrt: flag(false, 'Accept models in .ort format; they are as trusted as native code.'),
-  allowedDomains: textList(
-    [
-      '',
-      'ai.onnx',
-      'ai.onnx.ml',
-      'ai.onnx.preview',
-      'ai.onnx.preview.training',
-      'ai.onnx.training',
-      'com.microsoft',
-      'com.microsoft.nchwc',
-      'com.ms.internal.nhwc',
-    ],
-    "Operator domains a model may use, beside its own functions'.",
+  extraDomains: textList(
+    [],
+    "Operator domains that a model may use beside ONNX's, ONNX Runtime's and its own functions'.",
     'operator domains',
   ),
   maxNodes: whole(1_000_000, 'Nodes of a graph, subgraphs and functions included.', { min: 1 }),
-  maxNesting: whole(64, 'Depth of subgraphs within subgraphs.', { min: 1, max: 1000 }),
   inlineSaveBytes: bytes(
     1_500_000_000,
     'Up to this size a graph is optimised in one piece; above, its tensors are saved outside.',
@@ -134,6 +122,11 @@ const artifact = section('Compiling models.', {
   compileDeadlineMs: milliseconds(60_000, 'Time a compile may take, before compileDeadlineMsPerMiB is added.', {
     min: 1000,
   }),
+  checkMs: milliseconds(
+    10_000,
+    'Time that one run on made-up inputs may take before the check is left to the first request.',
+    { min: 100 },
+  ),
   compileDeadlineMsPerMiB: decimal(100, 'Milliseconds added to the deadline for each MiB of the source.', {
     max: 60_000,
   }),

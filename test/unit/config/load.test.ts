@@ -220,7 +220,7 @@ describe('loadConfig', () => {
 
   it('cannot be changed afterwards, at any depth', () => {
     assert.throws(() => Object.assign(DEFAULTS.cache.failure, { baseMs: 1 }), TypeError)
-    assert.throws(() => Object.assign(DEFAULTS.artifact.allowedDomains, { 0: 'x' }), TypeError)
+    assert.throws(() => Object.assign(DEFAULTS.artifact.extraDomains, { 0: 'x' }), TypeError)
   })
 
   it('does not take __proto__ in a file for anything but an unknown section', async () => {
