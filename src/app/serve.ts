@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { ArtifactStore } from '../artifact/artifact-store.ts'
+import { FolderLock } from '../artifact/folder-lock.ts'
 import type { Config } from '../config/schema.ts'
 import { Pins } from '../control/pins.ts'
 import { Rollouts } from '../control/rollout.ts'
@@ -52,7 +53,7 @@ const LOG_BUFFER_BYTES = 16 * 2 ** 20
 const PIN_RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
 
-/** @throws ListenError and whatever else a start fails with; everything that was started is ended by then */
+/** @throws ListenError, FolderInUseError and whatever else a start fails with; everything that was started is ended by then */
 export async function startServe(config: Config, clock: Clock = systemClock): Promise<RunningServer> {
   const { logLevel: level, logFormat: format } = config.telemetry
   const log = new Log({ level, format, fd: 2, maxBufferedBytes: LOG_BUFFER_BYTES })
@@ -76,6 +77,8 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
   const { store, cache, model } = config
   const onEvent = eventSink(log)
   const childLines = new ChildLines(log, clock)
+  const lock = await FolderLock.take(cache.dir)
+  teardown.add(() => lock.release())
   const artifacts = await ArtifactStore.open({
     ...artifactOptions(config),
     clock,
