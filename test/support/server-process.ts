@@ -3,6 +3,7 @@
  * its own; its owner stops it, and should the tests end without that, the group is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -150,11 +151,11 @@ export async function runModelmux(
   return { ...exit, stdout: run.stdout.join(''), stderr: run.stderr.join('') }
 }
 
-/** Is there a process of this id? A zombie counts as gone. */
+/** Is there a process of this id? A zombie counts as gone: in a container without an init nobody may ever collect it. */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
   } catch {
     return false
   }
