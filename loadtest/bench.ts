@@ -24,6 +24,7 @@ interface Options {
   readonly isQuick: boolean
   readonly isJson: boolean
   readonly enforces: boolean
+  readonly withPeers: boolean
   /** Undefined: as many as the bench wants. */
   readonly reps: number | undefined
   readonly scale: number
@@ -41,6 +42,7 @@ function readOptions(argv: readonly string[]): Options {
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       enforce: { type: 'boolean', default: false },
+      peers: { type: 'boolean', default: false },
       reps: { type: 'string' },
       scale: { type: 'string' },
       classes: { type: 'string' },
@@ -59,6 +61,7 @@ function readOptions(argv: readonly string[]): Options {
     isQuick: values.quick,
     isJson: values.json,
     enforces: values.enforce,
+    withPeers: values.peers,
     reps,
     scale,
     classes: values.classes?.split(',').map(className),
@@ -69,7 +72,7 @@ function readOptions(argv: readonly string[]): Options {
 
 /** The flags that say what was measured; not the folders, which say whose machine it was. */
 function shownFlags(values: Readonly<Record<string, string | boolean | undefined>>): string[] {
-  return ['quick', 'reps', 'scale', 'classes'].flatMap((flag) => {
+  return ['quick', 'peers', 'reps', 'scale', 'classes'].flatMap((flag) => {
     const value = values[flag]
     if (value === undefined || value === false) return []
     return value === true ? [`--${flag}`] : [`--${flag} ${value}`]
@@ -95,12 +98,13 @@ function usage(): string {
     ({ name, question, minutes }) => `  ${name.padEnd(4)} ${question} (about ${minutes} minutes)`,
   )
   return [
-    'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--classes M,R] [--json] [--enforce]',
+    'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--classes M,R] [--peers] [--json] [--enforce]',
     ...list,
     '  --quick    one short repetition at a hundredth of the scale: shows that it works',
     '  --reps     repetitions of everything compared, 5 by default (30 for B6)',
     '  --scale    share of the models, 1 by default',
     '  --classes  only these classes of models, where the bench has several',
+    '  --peers    beside Ray Serve too (B3, B11): installs it into .venv-peers first, 600 MB; needs Python 3.11 on Linux x64',
     '  --out      folder for results and work, loadtest/results by default',
     '  --json     print JSON instead of tables',
     '  --enforce  end with 2 when a gate is missed',
@@ -115,6 +119,7 @@ async function runBench(bench: Bench, options: Options, signal: AbortSignal): Pr
     scale: options.scale,
     classes: options.classes,
     isQuick: options.isQuick,
+    withPeers: options.withPeers,
     folder: join(options.out, 'work', bench.name),
     signal,
     progress: (text) => line.show(`${bench.name}: ${text}`),

@@ -1,6 +1,7 @@
 /** What B11's measurements amount to, and the settings that they were taken at. */
 import type { Encoding, LoadReport } from '../generator/plan.ts'
 import { pairedRatio, type Spread, spreadOf } from '../measure/statistics.ts'
+import { besideTables, type PeerRun } from '../peers/beside.ts'
 import type { BenchFindings, Chart, Gate, Table } from '../report/bench-result.ts'
 import type { DirectReport } from './engine-process.ts'
 import { LOAD_COLUMNS, type LoadSamples, loadCells } from './samples.ts'
@@ -36,7 +37,12 @@ export function keyOf(setting: Setting, side: 'modelmux' | 'echo'): string {
   return `${side}, ${describe(setting)}`
 }
 
-export function findings(samples: LoadSamples, direct: readonly DirectReport[]): BenchFindings {
+/** The peer's application speaks JSON only. */
+export function isForPeer({ encoding }: Setting): boolean {
+  return encoding === 'json'
+}
+
+export function findings(samples: LoadSamples, direct: readonly DirectReport[], peer: PeerRun): BenchFindings {
   const rps = (report: LoadReport) => report.rps
   const ratio = (setting: Setting): Spread =>
     pairedRatio(samples.values(keyOf(setting, 'modelmux'), rps), samples.values(keyOf(setting, 'echo'), rps))
@@ -59,12 +65,21 @@ export function findings(samples: LoadSamples, direct: readonly DirectReport[]):
     },
   ])
   return {
-    tables: [loadTable(samples, ratio), directTable(direct)],
+    tables: [
+      loadTable(samples, ratio),
+      directTable(direct),
+      ...besideTables(peer, [{ title: 'bodies' }, { title: 'c' }, { title: 'models' }]),
+    ],
     gates,
     charts: [throughputChart(samples)],
-    notes: ['XS, 1 row per request, page cache warm, generator and servers on the same machine.', ...samples.problems],
-    wrong: samples.wrong,
-    errors: samples.errors,
+    notes: [
+      'XS, 1 row per request, page cache warm, generator and servers on the same machine.',
+      peer.note,
+      ...samples.problems,
+      ...peer.samples.problems,
+    ],
+    wrong: samples.wrong + peer.samples.wrong,
+    errors: samples.errors + peer.samples.errors,
   }
 }
 

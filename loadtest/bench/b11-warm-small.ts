@@ -1,6 +1,6 @@
 /**
  * B11: what the path itself costs, with a model so small that the rest is all there is. Beside it a bare `node:http` server with bodies
- * of the same sizes, and ONNX Runtime called in one process with no server at all.
+ * of the same sizes, ONNX Runtime called in one process with no server at all, and Ray Serve where it is asked for.
  */
 
 import { rm } from 'node:fs/promises'
@@ -12,8 +12,18 @@ import { inferBody, inferRequest } from '../generator/infer-request.ts'
 import { generateLoad } from '../generator/load-generator.ts'
 import type { Encoding, LoadPlan, ModelGroup } from '../generator/plan.ts'
 import { modelClass, modelName, Rng, writeFolder } from '../models/index.ts'
+import { besideRayServe, type PeerRun } from '../peers/beside.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
-import { describe, ENCODINGS, findings, keyOf, MODEL_COUNTS, settings } from './b11-findings.ts'
+import {
+  describe,
+  ENCODINGS,
+  findings,
+  isForPeer,
+  keyOf,
+  MODEL_COUNTS,
+  type Setting,
+  settings,
+} from './b11-findings.ts'
 import type { Bench, BenchContext } from './bench.ts'
 import { type DirectReport, EngineProcess } from './engine-process.ts'
 import { LoadSamples } from './samples.ts'
@@ -21,6 +31,8 @@ import { ServerProcess } from './server-process.ts'
 
 const SEED = 11
 const INPUTS = 16
+/** What ONNX Runtime in Python keeps of an open XS model: 210 KiB measured. */
+const PEER_BYTES_PER_MODEL = 256 * 1024
 
 interface Servers {
   readonly modelmux: ServerProcess
@@ -55,7 +67,9 @@ async function run(context: BenchContext): Promise<BenchFindings> {
       echo[encoding] = await startEcho(await answerBytes(modelmux, encoding))
       running.push(echo[encoding])
     }
-    return await measure(context, group, { modelmux, echo }, engine, join(models, modelName(1), '1', 'model.onnx'))
+    const modelFile = join(models, modelName(1), '1', 'model.onnx')
+    const { samples, direct } = await measure(context, group, { modelmux, echo }, engine, modelFile)
+    return findings(samples, direct, await besidePeer(context, group, modelmux, models))
   } finally {
     engine.close()
     await Promise.all(running.map((server) => server.stop()))
@@ -69,8 +83,7 @@ async function measure(
   servers: Servers,
   engine: EngineProcess,
   modelFile: string,
-): Promise<BenchFindings> {
-  const seconds = context.isQuick ? 0.5 : 4
+): Promise<{ samples: LoadSamples; direct: readonly DirectReport[] }> {
   const samples = new LoadSamples()
   const direct: DirectReport[] = []
   const body = inferBody(modelClass('XS').sampleInputs(new Rng('direct', SEED), 1), 'json').bytes.toString()
@@ -78,13 +91,7 @@ async function measure(
     for (const setting of settings()) {
       context.progress(`repetition ${rep} of ${context.reps}: ${describe(setting)}`)
       context.signal.throwIfAborted()
-      const common = {
-        ...planFor({ ...group, customers: setting.models }, servers.modelmux),
-        encoding: setting.encoding,
-        pace: { kind: 'closed', connections: setting.connections } as const,
-        warmUpSeconds: seconds / 4,
-        seconds,
-      }
+      const common = settingPlan(context, group, servers.modelmux, setting)
       if (setting.models === 1) {
         const echo = servers.echo[setting.encoding]
         const plan = { ...common, target: echo.target, serverPid: echo.pid, check: 'status' as const }
@@ -93,9 +100,48 @@ async function measure(
       samples.add(keyOf(setting, 'modelmux'), await generateLoad(common, context))
     }
     context.progress(`repetition ${rep} of ${context.reps}: bare ONNX Runtime`)
-    direct.push(await engine.direct(modelFile, body, seconds))
+    direct.push(await engine.direct(modelFile, body, measuredSeconds(context)))
   }
-  return findings(samples, direct)
+  return { samples, direct }
+}
+
+function besidePeer(
+  context: BenchContext,
+  group: ModelGroup,
+  modelmux: ServerProcess,
+  models: string,
+): Promise<PeerRun> {
+  const shared = settings().filter(isForPeer)
+  const busiest = { kind: 'closed', connections: Math.max(...shared.map(({ connections }) => connections)) } as const
+  return besideRayServe(context, {
+    models,
+    wanted: group.customers,
+    bytesPerModel: PEER_BYTES_PER_MODEL,
+    warmUps: [
+      { ...planFor(group, modelmux), popularity: { kind: 'once' } },
+      { ...planFor(group, modelmux), pace: busiest, seconds: measuredSeconds(context) },
+    ],
+    loads: shared.map((setting) => ({
+      name: describe(setting),
+      cells: [setting.encoding, setting.connections, setting.models],
+      plan: settingPlan(context, group, modelmux, setting),
+    })),
+  })
+}
+
+function measuredSeconds({ isQuick }: BenchContext): number {
+  return isQuick ? 0.5 : 4
+}
+
+function settingPlan(context: BenchContext, group: ModelGroup, server: ServerProcess, setting: Setting): LoadPlan {
+  const seconds = measuredSeconds(context)
+  return {
+    ...planFor({ ...group, customers: setting.models }, server),
+    encoding: setting.encoding,
+    pace: { kind: 'closed', connections: setting.connections },
+    warmUpSeconds: seconds / 4,
+    seconds,
+  }
 }
 
 function planFor(group: ModelGroup, server: ServerProcess): LoadPlan {

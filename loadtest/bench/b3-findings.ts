@@ -4,6 +4,7 @@ import type { MetricsSnapshot } from '../measure/metrics.ts'
 import type { TreeUsage } from '../measure/process-tree.ts'
 import { pairedRatio, type Spread } from '../measure/statistics.ts'
 import type { ClassName } from '../models/index.ts'
+import { besideTables, type PeerRun } from '../peers/beside.ts'
 import type { BenchFindings, Cell, Chart, Gate, Table } from '../report/bench-result.ts'
 import type { HeapReport } from './heap-main.ts'
 import { LOAD_COLUMNS, type LoadSamples, loadCells } from './samples.ts'
@@ -19,19 +20,31 @@ export interface ClassRun {
   readonly samples: LoadSamples
   readonly usage: Readonly<Record<Side, TreeUsage>>
   readonly metrics: Record<Side, MetricsSnapshot>
+  /** Of XS only. */
+  readonly peer: PeerRun | undefined
 }
 
 export function findings(runs: readonly ClassRun[], heap: HeapReport | undefined): BenchFindings {
+  const peers = runs.flatMap(({ peer }) => peer ?? [])
+  const all = [...runs.map(({ samples }) => samples), ...peers.map(({ samples }) => samples)]
+  const columns = [{ title: 'class' }, { title: 'registered' }, { title: 'asked for' }]
   return {
-    tables: [zipfTable(runs), touchTable(runs), memoryTable(runs, heap)],
+    tables: [
+      zipfTable(runs),
+      touchTable(runs),
+      memoryTable(runs, heap),
+      ...peers.flatMap((peer) => besideTables(peer, columns)),
+    ],
     gates: gatesOf(runs, heap),
     charts: [throughputChart(runs)],
     notes: [
       'Zipf 1.1, closed loop of 32, JSON, one row; page cache warm; budget 0.7 of the memory for each of the two servers.',
+      ...peers.map(({ note }) => note),
       ...runs.flatMap(({ className, samples }) => samples.problems.map((problem) => `${className}, ${problem}`)),
+      ...peers.flatMap(({ samples }) => samples.problems),
     ],
-    wrong: runs.reduce((sum, { samples }) => sum + samples.wrong, 0),
-    errors: runs.reduce((sum, { samples }) => sum + samples.errors, 0),
+    wrong: all.reduce((sum, { wrong }) => sum + wrong, 0),
+    errors: all.reduce((sum, { errors }) => sum + errors, 0),
   }
 }
 

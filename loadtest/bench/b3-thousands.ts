@@ -1,6 +1,7 @@
 /**
  * B3: what it costs to be many. Two servers on the same kind of models, one with thousands and one with ten, asked by turns; every model
- * touched once before. XS and T apart: T has nothing to map, so that how many stay in memory is another question.
+ * touched once before. XS and T apart: T has nothing to map, so that how many stay in memory is another question. Ray Serve, where it is
+ * asked for, gets the folder of the many XS, and a Zipf load over as many of them as it can be warmed up on in reasonable time.
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,6 +9,7 @@ import { generateLoad } from '../generator/load-generator.ts'
 import type { LoadPlan, LoadReport, ModelGroup } from '../generator/plan.ts'
 import { readTreeUsage, type TreeUsage } from '../measure/process-tree.ts'
 import { type ClassName, modelClass, modelName, writeFolder } from '../models/index.ts'
+import { besideRayServe, type PeerRun } from '../peers/beside.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 import { progressBar } from '../report/progress-line.ts'
 import { type ClassRun, findings, SIDES, type Side } from './b3-findings.ts'
@@ -29,6 +31,10 @@ const TOUCH_SECONDS = 600
 const ZIPF_EXPONENT = 1.1
 const CONNECTIONS = 32
 const SCAN_LIMIT_MS = 120_000
+/** Ray Serve opens some 80 XS models a second: all of the many would take minutes before anything is measured. */
+const PEER_MODELS = 1000
+/** What ONNX Runtime in Python keeps of an open XS model: 210 KiB measured. */
+const PEER_BYTES_PER_MODEL = 256 * 1024
 
 export const thousands: Bench = {
   name: 'B3',
@@ -137,7 +143,26 @@ async function measure(
     metrics[side] = await probe.metrics()
     probe.close()
   }
-  return { className, counts, samples, usage, metrics }
+  const peer = className === 'XS' ? await besidePeer(context, servers.many, group(counts.many)) : undefined
+  return { className, counts, samples, usage, metrics, peer }
+}
+
+/** The same Zipf load over the first of the many, each touched once before; the folder has them all. */
+function besidePeer(context: BenchContext, many: ServerProcess, { customers, ...all }: ModelGroup): Promise<PeerRun> {
+  const group = { ...all, customers: Math.min(customers, PEER_MODELS) }
+  return besideRayServe(context, {
+    models: modelsFolder(context, group.className, 'many'),
+    wanted: group.customers,
+    bytesPerModel: PEER_BYTES_PER_MODEL,
+    warmUps: [touchPlan(many, [group], TOUCH_CONNECTIONS)],
+    loads: [
+      {
+        name: `${group.className}, ${group.customers} models`,
+        cells: [group.className, customers, group.customers],
+        plan: zipfPlan(context, many, group),
+      },
+    ],
+  })
 }
 
 function touchPlan(server: ServerProcess, groups: readonly ModelGroup[], connections: number): LoadPlan {

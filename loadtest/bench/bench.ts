@@ -11,6 +11,8 @@ export interface BenchContext {
   readonly classes: readonly ClassName[] | undefined
   /** Short runs that prove the bench works. */
   readonly isQuick: boolean
+  /** Whether servers of others are measured too, where the bench has some; they are installed if need be. */
+  readonly withPeers: boolean
   /** A folder of this bench's own: models are kept in it from run to run, caches are not. */
   readonly folder: string
   /** Aborts on Ctrl-C: stop what was started and throw. */

@@ -16,6 +16,9 @@ export interface ServerOptions {
   /** Where the server's log goes; `inherit` shows it. */
   readonly log?: 'ignore' | 'inherit'
   readonly readyTimeoutMs?: number
+  /** What is run; this Node by default. */
+  readonly program?: string
+  readonly workingDirectory?: string
   readonly clock?: Clock
 }
 
@@ -58,15 +61,18 @@ export class ServerProcess {
     return ServerProcess.start([main, 'serve', '--port', String(options.port ?? 0), ...options.args], options)
   }
 
-  /** Any Node program that prints the line. Rejects with the end of its standard error when it ends or stays silent. */
+  /** Any program that prints the line. Rejects with the end of its standard error when it ends or stays silent. */
   static async start(
     args: readonly string[],
     options: Omit<ServerOptions, 'args' | 'port'> = {},
   ): Promise<ServerProcess> {
     const clock = options.clock ?? systemClock
-    const child = spawn(process.execPath, ['--no-warnings', ...args], {
+    const { program, workingDirectory } = options
+    const words = program === undefined ? ['--no-warnings', ...args] : args
+    const child = spawn(program ?? process.execPath, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
+      ...(workingDirectory === undefined ? {} : { cwd: workingDirectory }),
     })
     const killGroup = (): void => kill(child, 'SIGKILL')
     process.once('exit', killGroup)

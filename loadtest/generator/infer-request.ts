@@ -16,14 +16,20 @@ export function inferBody(inputs: readonly NamedTensor[], encoding: Encoding): I
   return encoding === 'json' ? jsonBody(inputs) : binaryBody(inputs)
 }
 
-/** The whole request; the model is named in the URL. */
-export function inferRequest(target: Target, model: string, body: InferBody): readonly Buffer[] {
+/** The whole request; the model is named in the URL, and in the header of model multiplexing if wanted. */
+export function inferRequest(
+  target: Target,
+  model: string,
+  body: InferBody,
+  { namesInHeader = false }: { readonly namesInHeader?: boolean | undefined } = {},
+): readonly Buffer[] {
   const lines = [
     `POST /v2/models/${model}/infer HTTP/1.1`,
     `Host: ${target.host}:${target.port}`,
     `Content-Type: ${body.jsonBytes === undefined ? 'application/json' : 'application/octet-stream'}`,
     `Content-Length: ${body.bytes.length}`,
   ]
+  if (namesInHeader) lines.push(`serve_multiplexed_model_id: ${model}`)
   if (body.jsonBytes !== undefined) lines.push(`Inference-Header-Content-Length: ${body.jsonBytes}`)
   const head = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`)
   return body.bytes.length <= ONE_PIECE_BYTES ? [Buffer.concat([head, body.bytes])] : [head, body.bytes]

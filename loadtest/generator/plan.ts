@@ -37,6 +37,8 @@ export interface LoadPlan {
   readonly target: Target
   readonly groups: readonly ModelGroup[]
   readonly encoding: Encoding
+  /** Name the model in the header `serve_multiplexed_model_id` besides the URL, for servers that do not read it there. */
+  readonly namesInHeader?: boolean
   /** Rows of each request. */
   readonly rows: number
   /** Different bodies; all models get the same ones, so that an answer of the wrong model shows. */

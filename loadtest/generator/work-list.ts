@@ -33,7 +33,7 @@ export class WorkItem {
     this.#group = group
     this.#customer = customer
     this.#input = input
-    this.pieces = inferRequest(plan.target, modelName(customer, names(group.group)), input.body)
+    this.pieces = inferRequest(plan.target, modelName(customer, names(group.group)), input.body, plan)
   }
 
   get model(): string {
