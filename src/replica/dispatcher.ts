@@ -282,10 +282,9 @@ export class Dispatcher {
     const { key } = handOver
     const { queues, onNoRoom } = this.#options
     if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never
-    // Where there was no room the model need not be: its home has it, or can have it.
-    if (queues.homeOf(key) === lane.worker.id) return never
     onNoRoom(key)
-    return () => true
+    // Where there was no room the model need not be: from now on its home is where it is open, or can be, as the first session's room is reserved.
+    return queues.homeOf(key) === lane.worker.id ? never : () => true
   }
 }
 

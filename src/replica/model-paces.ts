@@ -46,26 +46,34 @@ export class ModelPaces {
   }
 
   stealCost(key: string, workerId: string): Omit<StealQuestion, 'homeWaitMs'> {
-    const { clock, residents, placements, estimates } = this.#options
-    const staysHome = clock.now() < (residents.get(key)?.homeUntil ?? 0)
+    const { placements, estimates } = this.#options
     return {
-      openMs: staysHome ? Number.POSITIVE_INFINITY : estimates.openMs(key),
+      openMs: this.#staysHome(key) ? Number.POSITIVE_INFINITY : estimates.openMs(key),
       hasPlacementHere: placements.find(key, workerId) !== undefined,
       ...this.#form(key),
     }
   }
 
-  /** There was no room for the model away from its home: for a while no other worker takes its requests for that. */
+  /** There was no room for the model in one more worker: for a while its requests go to where it is open, and to no other. */
   keepHome(key: string): void {
     const resident = this.#options.residents.get(key)
     if (resident !== undefined) resident.homeUntil = this.#options.clock.now() + STAY_HOME_MS
   }
 
-  /** A model too large to be held twice stays where it is open. */
+  /** A model too large to be held twice, or without room for that lately, stays where it is open. */
   fixedHome(key: string): string | undefined {
-    if (mayDuplicate(this.#form(key))) return undefined
-    for (const { workerId } of this.#options.placements.ofKey(key)) return workerId
-    return undefined
+    if (mayDuplicate(this.#form(key)) && !this.#staysHome(key)) return undefined
+    let home: string | undefined
+    for (const { workerId, status } of this.#options.placements.ofKey(key)) {
+      if (status.s !== 'closing') return workerId
+      home ??= workerId
+    }
+    return home
+  }
+
+  #staysHome(key: string): boolean {
+    const { clock, residents } = this.#options
+    return clock.now() < (residents.get(key)?.homeUntil ?? 0)
   }
 
   #form(key: string): { isMapped: boolean; privateBytes: number } {
