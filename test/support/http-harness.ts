@@ -1,7 +1,5 @@
 /** An HTTP server over a FakeGateway on a free port of the loopback, and a client that sends exactly what a test says. */
 
-import type { IncomingHttpHeaders } from 'node:http'
-import { Agent, request as httpRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { after } from 'node:test'
@@ -10,6 +8,10 @@ import { HttpServer } from '../../src/http/server.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { RequestSummary } from '../../src/telemetry/request-summary.ts'
 import { FakeGateway } from './fake-gateway.ts'
+import type { Answer, Send } from './http-client.ts'
+import { HttpClient } from './http-client.ts'
+
+export type { Answer, Send } from './http-client.ts'
 
 export const OPTIONS: HttpServerOptions = {
   headersTimeoutMs: 10_000,
@@ -23,23 +25,6 @@ export const OPTIONS: HttpServerOptions = {
   maxDeadlineMs: 600_000,
   defaultModel: null,
   metadataPerSecond: 1000,
-}
-
-export interface Answer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
-  readonly text: string
-  /** Of a JSON object; `{}` for anything else. */
-  readonly json: Readonly<Record<string, unknown>>
-}
-
-export interface Send {
-  readonly method?: string
-  readonly path: string
-  /** Flat: name, value, name, value. `content-length` is added for a body unless a transfer-encoding is there. */
-  readonly headers?: readonly string[]
-  readonly body?: string | Buffer
 }
 
 export interface Harness {
@@ -88,16 +73,16 @@ export async function startHttp(
     },
   )
   const port = await server.listen({ host, port: wantedPort })
-  const agent = new Agent({ keepAlive: true })
+  const client = new HttpClient(port)
   const harness: Harness = {
     server,
     gateway,
     port,
     summaries,
     events,
-    send: (what) => send(port, agent, what),
-    post: (path, body = '{}', ...headers) => send(port, agent, { method: 'POST', path, headers, body }),
-    get: (path) => send(port, agent, { path }),
+    send: (what) => client.send(what),
+    post: (path, body = '{}', ...headers) => client.post(path, body, ...headers),
+    get: (path) => client.get(path),
     connect: () => open(port),
     finished: async (count) => {
       while (summaries.length < count) {
@@ -107,49 +92,12 @@ export async function startHttp(
       }
     },
     close: async () => {
-      agent.destroy()
+      client.close()
       await server.destroy()
     },
   }
   after(() => harness.close())
   return harness
-}
-
-function send(port: number, agent: Agent, { method = 'GET', path, headers = [], body }: Send): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const isChunked = headers.some((text) => text.toLowerCase() === 'transfer-encoding')
-    const length = body === undefined || isChunked ? [] : ['content-length', String(Buffer.byteLength(body))]
-    const request = httpRequest(
-      { host: '127.0.0.1', port, agent, method, path, headers: ['host', 'localhost', ...headers, ...length] },
-      (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', reject)
-        response.on('end', () => {
-          const bytes = Buffer.concat(chunks)
-          const text = bytes.toString('utf8')
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: bytes,
-            text,
-            json: asObject(text),
-          })
-        })
-      },
-    )
-    request.on('error', reject)
-    request.end(body)
-  })
-}
-
-function asObject(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? { ...value } : {}
-  } catch {
-    return {}
-  }
 }
 
 function open(port: number): Promise<Socket> {
