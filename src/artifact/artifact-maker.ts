@@ -97,6 +97,16 @@ export class ArtifactMaker {
     })
   }
 
+  /** Makes a known artifact once more with a request of a client as the input of its check. One flight per artifact. */
+  recheck(source: ArtifactSource, request: unknown): Promise<Compiled> {
+    return this.#parts.pool.compile(source.tenant, source.bytes, async (turn) => {
+      const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, this.#examineCall(source))
+      const artifact = this.nameOf(examined.digest)
+      const given: ArtifactSource = { ...source, warmUp: [request], isUnchanged: () => source.isUnchanged() }
+      return await this.#artifactFlights.run(artifact, () => this.#make(artifact, given, examined, false, turn))
+    })
+  }
+
   probe(artifact: string, source: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>): Promise<Manifest> {
     return this.#probes.run(artifact, () => this.#probe(artifact, source))
   }

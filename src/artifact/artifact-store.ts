@@ -150,6 +150,14 @@ export class ArtifactStore {
     return waitFor(this.#maker.compile(source), signal)
   }
 
+  /**
+   * Holds an artifact that could not be checked on made-up inputs against the original on a request that a client sent
+   * (OIP, JSON). @returns its manifest from now on, of form `plain` when the answers differ; `check` says whether they were compared
+   */
+  async recheck(source: ArtifactSource, request: unknown): Promise<Manifest> {
+    return (await this.#maker.recheck(source, request)).manifest
+  }
+
   /** Measures an artifact in the background and writes what it found into its manifest. One probe per artifact. */
   probe(artifact: string, source: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>): Promise<Manifest> {
     return this.#maker.probe(artifact, source)

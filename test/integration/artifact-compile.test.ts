@@ -12,6 +12,7 @@ import {
   identity,
   nested,
   repeated,
+  reshaped,
   SIDECARS,
   scanned,
   sidecar,
@@ -59,6 +60,24 @@ for (const external of SIDECARS) {
     await assertAnswers(store, manifest, checked)
   })
 }
+
+test('a model that runs on no made-up inputs is checked on the first request that it answers', async (t) => {
+  const fixture = new StoreFixture(t)
+  const store = await fixture.open()
+  const source = await fixture.source(reshaped().model)
+  const { manifest } = await store.compile(source)
+  assert.equal(manifest.check, 'first-request')
+  const request = {
+    inputs: [
+      { name: 'x', datatype: 'FP32', shape: [64], data: Array.from({ length: 64 }, (_, i) => i) },
+      { name: 'shape', datatype: 'INT64', shape: [2], data: [4, 16] },
+    ],
+  }
+  const checked = await store.recheck(source, request)
+  assert.deepEqual([checked.check, checked.form, checked.artifact], ['given', 'mapped', manifest.artifact])
+  assert.equal(store.find(source.sourceId)?.check, 'given')
+  await assertAnswers(store, checked, reshaped(), [2, 8])
+})
 
 test('above the inline limit the engine writes the data file, and its tensors become the same blobs', async (t) => {
   const fixture = new StoreFixture(t)

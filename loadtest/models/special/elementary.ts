@@ -30,6 +30,25 @@ export function addOne(): CheckedModel {
   return rowwise(graph, 4, (x_) => x_.map((value) => value + 1))
 }
 
+/** y = x [64] in the shape that is asked for, INT64 [2]: runs only where the shape has 64 elements, which nobody would make up. */
+export function reshaped(): CheckedModel {
+  const graph = new GraphBuilder('reshaped')
+  const x = graph.input('x', DATA_TYPE.FLOAT, [64])
+  const shape = graph.input('shape', DATA_TYPE.INT64, [2])
+  graph.node('Reshape', [x, shape], { outputs: ['y'] })
+  graph.output('y', DATA_TYPE.FLOAT, ['rows', 'columns'])
+  return {
+    model: modelOf(graph.finish()),
+    inputs: (rng, rows) => [
+      bell('x', rng, [64]),
+      int64Tensor('shape', [2], BigInt64Array.of(BigInt(rows), BigInt(64 / rows))),
+    ],
+    expected: (inputs) => [
+      float32Tensor('y', Array.from(int64Values(inputs, 'shape'), Number), float32Values(inputs, 'x')),
+    ],
+  }
+}
+
 /** Two inputs and two outputs, FP32 [N, 2]: sum = a + b, difference = a - b. */
 export function sumAndDifference(): CheckedModel {
   const graph = new GraphBuilder('sum_and_difference')

@@ -7,6 +7,7 @@ export {
   centredOverBatch,
   fixedBatch,
   identity,
+  reshaped,
   softmaxOverBatch,
   sumAndDifference,
   tableLookup,
