@@ -51,8 +51,8 @@ export interface ReplicaWatch {
   onLoadEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
   onOpened(placement: Placement, report: OpenReport): void
   onOpenFailed(key: string, error: GatewayError): void
-  /** `resident` is undefined when the model left while it ran. */
-  onHandedBack(resident: Resident | undefined, report: HandOverReport): void
+  /** `resident` is undefined when the model left while it ran; `requests` are in the order of the report's answers. */
+  onHandedBack(resident: Resident | undefined, report: HandOverReport, requests: readonly ReplicaRequest[]): void
 }
 
 export interface RoomsOptions {
@@ -140,11 +140,11 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     aheadMs: scheduler.aheadMs,
     takeSoonestMs: () => delays.takeSoonestMs(),
     onNoRoom: (key) => paces.keepHome(key),
-    onHandedBack: ({ key }, report) => {
+    onHandedBack: ({ key, items }, report) => {
       statistics.handOver(key, report)
       const resident = residents.get(key)
       if (resident !== undefined) resident.runs += report.runs
-      watch.onHandedBack(resident, report)
+      watch.onHandedBack(resident, report, items)
     },
   })
   const loads = new Loads({
@@ -153,6 +153,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     artifacts,
     stage,
     parallel: scheduler.loads,
+    roomWaitMs: scheduler.roomWaitMs,
     clock,
     onEnded: (version, load, error) => watch.onLoadEnded(version, load, error),
   })
@@ -225,12 +226,15 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       resident.version = version
       applyBatching(resident)
     },
-    /** The probe has measured the artifact of a version. */
-    applyProbe({ key }: ModelVersion, manifest: Manifest): void {
+    /** More is known of a version's artifact: the probe measured it, or a request checked it. */
+    applyManifest({ key }: ModelVersion, manifest: Manifest): void {
       const resident = residents.get(key)
       if (resident?.manifest.artifact !== manifest.artifact) return
+      const hasOtherForm = resident.manifest.form !== manifest.form
       resident.manifest = manifest
-      applyBatching(resident)
+      // What is open is not what should be: the next request opens the other form.
+      if (hasOtherForm) table.drain(key, 'checked')
+      else applyBatching(resident)
     },
     /** Refuses what is new and what waits for a load, and waits for what is queued. @returns false when something was cut off */
     async stop(timeoutMs: number): Promise<boolean> {

@@ -8,7 +8,9 @@ import type { Config } from '../config/schema.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { StagedSource } from '../replica/loads.ts'
+import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
+import { Rechecker } from '../replica/rechecker.ts'
 import type { Replica } from '../replica/replica.ts'
 import type { ChildLines } from '../telemetry/child-lines.ts'
 import type { EventLog } from '../telemetry/log.ts'
@@ -54,7 +56,16 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     probe: (manifest, { tenant, settings }) => artifacts.probe(manifest.artifact, { tenant, ...settings }),
     maxWaiting: MAX_PROBES_WAITING,
     onFailed: (version, err) => log.event('artifact.probe-failed', { key: version.key, err }),
-    onProbed: (version, manifest) => rooms.applyProbe(version, manifest),
+    onProbed: (version, manifest) => rooms.applyManifest(version, manifest),
+  })
+  const rechecker = new Rechecker({
+    recheck: async (version, request) =>
+      await artifacts.recheck(compileSource(await deps.stage(version), version), request),
+    onFailed: (version, err) => log.event('artifact.recheck-failed', { key: version.key, err }),
+    onChecked: (version, manifest) => {
+      log.event('artifact.rechecked', { key: version.key, form: manifest.form, check: manifest.check })
+      rooms.applyManifest(version, manifest)
+    },
   })
   const rooms: ReplicaRooms = replicaRooms({
     id: deps.id,
@@ -78,10 +89,12 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
         for (const error of report.warmUpErrors) log.event('model.warm-up-failed', { key, worker: workerId, error })
       },
       onOpenFailed: (key, error) => log.event('model.open-failed', { key, err: error }),
-      onHandedBack: (resident, { runs }) => {
+      onHandedBack: (resident, { runs, answers }, requests) => {
         counters.runs.add(runs)
-        if (resident !== undefined && runs > 0 && config.artifact.probe)
-          prober.note(resident.version, resident.manifest)
+        if (resident === undefined || runs === 0) return
+        const { version, manifest } = resident
+        if (config.artifact.probe) prober.note(version, manifest)
+        if (answers[0]?.ok === true) rechecker.note(version, manifest, requests[0]?.content)
       },
     },
   })

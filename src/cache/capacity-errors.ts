@@ -42,7 +42,10 @@ export function capacityExhausted(
     `no room for ${nameOf(key)}${arithmetic}; of the models here ${pinned} are pinned, ${leased} in use, ${loading} loading, ` +
       `${leaving} leaving, ${young} idle but too recent or too small to help`,
     {
-      retryAfterMs: Math.max(1, Math.ceil(soonestMs ?? RETRY_AFTER_MS)),
+      // Pins do not pass by themselves.
+      ...(leased + loading + young + leaving > 0 && {
+        retryAfterMs: Math.max(1, Math.ceil(soonestMs ?? RETRY_AFTER_MS)),
+      }),
       details: {
         usedBytes: ledger.usedBytes,
         budgetBytes: ledger.budgetBytes,

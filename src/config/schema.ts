@@ -172,6 +172,10 @@ const scheduler = section('Queues and batches.', {
   aheadMs: milliseconds(2, 'Expected run time that is handed to a worker ahead of the end of its current run.', {
     max: 1000,
   }),
+  roomWaitMs: milliseconds(
+    2000,
+    'How long a load waits for models that are in use, or too recent to be evicted, before it is refused.',
+  ),
   loads: whole(4, 'Models being loaded at the same time.', { min: 1, max: 256 }),
   tenantWeights: weights(
     'Share of a tenant (the first part of model names) when workers are short; 1 for those not named.',

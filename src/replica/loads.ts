@@ -4,11 +4,13 @@
  */
 
 import type { EntryTable } from '../cache/entry-table.ts'
+import type { Demand } from '../cache/ledger.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { ModelVersion, SourceFile } from '../domain/model-version.ts'
 import type { PhaseTimings } from '../domain/phases.ts'
 import type { Clock } from '../lib/clock.ts'
+import { pause } from '../lib/clock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import { demandOf, newResident, type Resident } from './residents.ts'
 
@@ -48,6 +50,8 @@ export interface LoadsOptions {
   readonly stage: (version: ModelVersion) => Promise<StagedSource>
   /** Models being paged in at the same time. */
   readonly parallel: number
+  /** How long a load waits for room that others are about to leave. */
+  readonly roomWaitMs: number
   readonly clock: Clock
   readonly onEnded: (version: ModelVersion, load: Load, error: GatewayError | undefined) => void
 }
@@ -112,7 +116,7 @@ export class Loads {
     residents.set(key, resident)
     const demand = demandOf(manifest)
     // Memory is reserved before the pages are read, or a load that does not fit would push out what others use.
-    await table.claim(key, demand)
+    await this.#claim(key, demand)
     table.advance(key, 'paging')
     const began = clock.now()
     await this.#paging.use(() => artifacts.pageIn(manifest))
@@ -121,6 +125,22 @@ export class Loads {
     // Paging in checks the files first.
     resident.checkedAt = pagedAt
     table.ready(key, demand)
+  }
+
+  /** Models that are in use or too recent to be evicted make room soon: a load waits a little before it is refused. */
+  async #claim(key: string, demand: Demand): Promise<void> {
+    const { table, clock, roomWaitMs } = this.#options
+    const until = clock.now() + roomWaitMs
+    for (;;) {
+      try {
+        await table.claim(key, demand)
+        return
+      } catch (error) {
+        const waitMs = waitForRoomMs(error)
+        if (waitMs === undefined || clock.now() + waitMs > until) throw error
+        await pause(clock, waitMs)
+      }
+    }
   }
 
   async #compile(version: ModelVersion, load: Load): Promise<Manifest> {
@@ -132,9 +152,7 @@ export class Loads {
     const stagedAt = clock.now()
     load.timings.fetch = stagedAt - began
     table.advance(version.key, 'compiling')
-    const { key, sourceId, tenant, settings } = version
-    const { warmUp, intraOpThreads } = settings
-    const { manifest } = await artifacts.compile({ ...bound(staged), key, sourceId, tenant, warmUp, intraOpThreads })
+    const { manifest } = await artifacts.compile(compileSource(staged, version))
     load.timings.compile = clock.now() - stagedAt
     return manifest
   }
@@ -144,6 +162,18 @@ export class Loads {
     residents.get(key)?.letGo()
     residents.delete(key)
   }
+}
+
+/** A version's staged bytes with what the artifact room is to know about it. */
+export function compileSource(staged: StagedSource, version: ModelVersion): CompileSource {
+  const { key, sourceId, tenant, settings } = version
+  const { warmUp, intraOpThreads } = settings
+  return { ...bound(staged), key, sourceId, tenant, warmUp, intraOpThreads }
+}
+
+/** Undefined when waiting does not help. */
+function waitForRoomMs(error: unknown): number | undefined {
+  return error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED' ? error.facts.retryAfterMs : undefined
 }
 
 function bound(staged: StagedSource): StagedSource {

@@ -33,6 +33,8 @@ export const EVENTS = {
   'artifact.refused': 'warn',
   'artifact.probed': 'debug',
   'artifact.probe-failed': 'warn',
+  'artifact.rechecked': 'info',
+  'artifact.recheck-failed': 'warn',
   'artifact.corrupt': 'error',
   'artifact.removed': 'info',
   'model.warm-up-failed': 'warn',

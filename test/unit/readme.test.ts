@@ -42,7 +42,12 @@ describe('the README', () => {
   it('lists every metric with its type, labels and help', () => {
     assert.deepEqual(
       tableOf('metrics'),
-      Object.entries(METRICS).map(([name, { type, labels, help }]) => [name, type, labels.join(', '), help]),
+      Object.entries(METRICS).map(([name, { type, labels, help }]) => [
+        name,
+        type,
+        labels.join(', '),
+        help.replaceAll('`', ''),
+      ]),
     )
   })
 

@@ -196,6 +196,17 @@ describe('a load that fails', () => {
     await scene.end()
   })
 
+  it('before it could be waited for fails with its own error', async () => {
+    const scene = replicaScene()
+    scene.artifacts.find = () => {
+      throw new GatewayError('OVERLOADED', 'too much of everything')
+    }
+    const one = scene.ask(scene.model('acme/churn'))
+    await scene.settle()
+    assert.equal(one.error?.message, 'too much of everything')
+    await scene.end()
+  })
+
   it('in a way nobody foresaw is INTERNAL, for whoever began it and whoever joined', async () => {
     const scene = replicaScene()
     const churn = scene.model('acme/churn')

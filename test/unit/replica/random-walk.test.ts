@@ -188,7 +188,7 @@ class Walk {
   #measure(model: ModelVersion): void {
     if (this.#grows) for (const { measured } of this.scene.workers) measured.set(model.name, this.#random() * 6 * MiB)
     const manifest = this.scene.artifacts.recipes.get(model.sourceId)
-    if (manifest?.probe !== undefined) this.scene.applyProbe(model, manifest)
+    if (manifest?.probe !== undefined) this.scene.applyManifest(model, manifest)
   }
 
   #check(): void {
@@ -198,7 +198,7 @@ class Walk {
       assert.ok(one.outcomes <= 1)
       if (one.outcomes === 0) continue
       if (one.ok !== undefined) assert.equal(one.text, `${name}-1.onnx ${one.body}`)
-      assert.notEqual(one.state, 'INTERNAL', String(one.error?.cause ?? one.error))
+      assert.notEqual(one.state, 'INTERNAL', one.error?.message)
       this.#note(one.state)
       this.pending.delete(one)
     }

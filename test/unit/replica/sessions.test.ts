@@ -104,20 +104,40 @@ describe('memory', () => {
     await scene.end()
   })
 
-  it('is not taken from a model that answers', async () => {
+  it('is waited for while a model answers, and not taken from it', async () => {
     const scene = replicaScene({ memoryBytes: 3 * MiB })
     const [a, b] = [scene.model('acme/a'), scene.model('acme/b')]
     await scene.answered(a)
     only(scene).runs.shut()
     const running = scene.ask(a)
     await scene.settle()
-    const refusedOne = scene.ask(b)
+    const waiting = scene.ask(b)
     await scene.settle()
-    assert.equal(refusedOne.state, 'CAPACITY_EXHAUSTED')
     only(scene).runs.open()
     await scene.settle()
     assert.equal(running.state, 'hit')
-    assert.equal((await scene.answered(b)).state, 'load', 'it was compiled and can come in now')
+    assert.equal(waiting.state, 'pending')
+    await scene.clock.advance(1000)
+    await scene.settle()
+    assert.equal(waiting.state, 'compile')
+    await scene.end()
+  })
+
+  it('is refused when a model answers for too long, and what was compiled is kept', async () => {
+    const scene = replicaScene({ memoryBytes: 3 * MiB })
+    const [a, b] = [scene.model('acme/a'), scene.model('acme/b')]
+    await scene.answered(a)
+    only(scene).runs.shut()
+    const running = scene.ask(a)
+    await scene.settle()
+    const refused = scene.ask(b)
+    await scene.settle()
+    await scene.clock.advance(2000)
+    assert.equal(refused.state, 'CAPACITY_EXHAUSTED')
+    only(scene).runs.open()
+    await scene.settle()
+    assert.equal(running.state, 'hit')
+    assert.equal((await scene.answered(b)).state, 'load')
     await scene.end()
   })
 
@@ -162,6 +182,24 @@ describe('mappings', () => {
     assert.deepEqual([scene.places(a), scene.places(b), scene.places(c)], [['worker-0'], [], ['worker-0']])
     assert.equal(scene.replica.stateOf(b.key).state, 'READY')
     assert.equal((await scene.answered(b)).state, 'load')
+    await scene.end()
+  })
+
+  it('of a session that is being closed are back when that is done: it is then opened again', async () => {
+    const scene = replicaScene({ maxMappings: 3 })
+    const churn = scene.model('acme/churn')
+    await scene.answered(churn)
+    const [placement] = scene.placements.ofKey(churn.key)
+    assert.ok(placement)
+    only(scene).closes.shut()
+    const closed = scene.sessions.close(placement, 'test')
+    const one = scene.ask(churn)
+    await scene.settle()
+    assert.equal(one.state, 'pending')
+    only(scene).closes.open()
+    await closed
+    await scene.settle()
+    assert.equal(one.state, 'load')
     await scene.end()
   })
 
@@ -211,9 +249,35 @@ describe('a second worker', () => {
   it('leaves it where it is when there is no memory for another session: its requests wait at home', async () => {
     const { scene, model, home, all } = await crowded({}, 2 * MiB)
     assert.equal(scene.places(model).length, 1)
+    assert.equal(scene.residents.get(model.key)?.homeUntil, 1000, 'nobody tries again and again')
     home.runs.open()
     await scene.settle()
     assert.deepEqual(new Set(states(all)), new Set(['hit']))
+    await scene.end()
+  })
+
+  it('waits for the memory of a model that is evicted for it', async () => {
+    const scene = replicaScene({ workers: 2, memoryBytes: 4 * MiB })
+    const hot = scene.model('acme/hot')
+    const others = Array.from({ length: 10 }, (_, i) => scene.model(`acme/cold${i}`))
+    const cold = others.find((other) => scene.home(other) !== scene.home(hot))
+    assert.ok(cold)
+    await scene.answered(cold)
+    await scene.answered(hot)
+    for (const worker of scene.workers) worker.closes.shut()
+    scene.home(hot).runs.shut()
+    const all = [scene.ask(hot)]
+    await scene.settle()
+    for (let i = 0; i < 12; i++) all.push(scene.ask(hot))
+    await scene.settle()
+    assert.equal(scene.replica.stateOf(cold.key).state, 'UNLOADING')
+    assert.equal(scene.places(hot).length, 1)
+    for (const worker of scene.workers) worker.closes.open()
+    await scene.settle()
+    assert.equal(scene.places(hot).length, 2)
+    scene.home(hot).runs.open()
+    await scene.settle()
+    assert.ok(all.every(({ ok }) => ok !== undefined))
     await scene.end()
   })
 
@@ -257,12 +321,13 @@ describe('a second worker', () => {
   })
 
   it('takes nothing of a home that is just as free', async () => {
-    const scene = replicaScene({ workers: 2 })
+    // A home may take all of it at once.
+    const scene = replicaScene({ workers: 2, scheduler: { minBatchMs: 100 } })
     const models = Array.from({ length: 8 }, (_, i) => scene.model(`acme/m${i}`))
     for (const model of models) await scene.answered(model)
     for (const model of models) {
       // Together they would wait for longer than an open takes, if their home were busy.
-      for (let i = 0; i < 4; i++) scene.ask(model)
+      for (let i = 0; i < 8; i++) scene.ask(model)
       await scene.settle()
       assert.deepEqual(scene.places(model), [scene.home(model).id])
     }
@@ -308,6 +373,18 @@ describe('the packed form', () => {
     await scene.settle()
     assert.deepEqual(states(all), ['hit', 'hit', 'hit'])
     assert.equal((await scene.answered(churn)).state, 'load')
+    await scene.end()
+  })
+
+  it('is put off where there is no memory to open it at first', async () => {
+    const scene = replicaScene({ memoryBytes: 2 * MiB })
+    const churn = scene.model('acme/churn', { probe: { packed } })
+    for (let i = 0; i < 3; i++) await scene.answered(churn)
+    const [placement] = scene.placements.ofKey(churn.key)
+    assert.ok(placement)
+    await scene.sessions.close(placement, 'test')
+    assert.equal((await scene.answered(churn)).state, 'load')
+    assert.equal(only(scene).log.filter((line) => line.endsWith('packed')).length, 0)
     await scene.end()
   })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { ReplicaRequest } from '../../../src/replica/request.ts'
 import { replicaScene } from '../../support/replica-scene.ts'
 
 describe('a deadline', () => {
@@ -134,6 +135,22 @@ describe('a client that leaves', () => {
     scene.workers[0]?.runs.open()
     await scene.settle()
     assert.deepEqual([first.state, second.state], ['CLIENT_GONE', 'hit'])
+    await scene.end()
+  })
+
+  it('in the moment its model became ready is not queued', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn')
+    await scene.answered(churn)
+    const content = { body: [], bodyBytes: 0 }
+    const request = new ReplicaRequest(churn, content, 100, AbortSignal.abort(), scene.clock)
+    const lease = scene.table.acquire(churn.key)
+    assert.ok(lease)
+    scene.dispatcher.enqueue(request, lease)
+    assert.equal(scene.dispatcher.pending, 0)
+    assert.equal(scene.table.pending.leases, 0)
+    assert.equal(scene.queues.depth, 0)
+    await assert.rejects(request.outcome, { code: 'CLIENT_GONE' })
     await scene.end()
   })
 

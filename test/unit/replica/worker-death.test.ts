@@ -100,6 +100,24 @@ describe('a worker that dies', () => {
     await scene.end()
   })
 
+  it('before anything was sent to it is not blamed on anyone', async () => {
+    const scene = replicaScene({ maxMappings: 3 })
+    const [a, b] = [scene.model('acme/a'), scene.model('acme/b')]
+    await scene.answered(a)
+    const worker = only(scene)
+    worker.closes.shut()
+    const waiting = scene.ask(b)
+    await scene.settle()
+    scene.kill(worker)
+    worker.closes.open()
+    await scene.settle()
+    assert.equal(waiting.state, 'pending')
+    scene.respawn(worker)
+    await scene.settle()
+    assert.equal(waiting.text, `acme/b-1.onnx ${waiting.body}`)
+    await scene.end()
+  })
+
   it("three times before a request could begin is that request's end", async () => {
     const { scene, models } = await busyScene(5)
     const worker = only(scene)
