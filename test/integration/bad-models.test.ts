@@ -37,7 +37,7 @@ before(async () => {
 
 after(async () => {
   await server.stop()
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 /** Files that are no models, each with what the answer has to tell. */

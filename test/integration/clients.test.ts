@@ -52,7 +52,7 @@ describe('clients of others', { skip }, () => {
 
   after(async () => {
     await server.stop()
-    await models[Symbol.asyncDispose]()
+    await models.removeAll()
   })
 
   for (const [client, script] of Object.entries(SCRIPTS)) {

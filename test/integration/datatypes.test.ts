@@ -28,7 +28,7 @@ before(async () => {
 
 after(async () => {
   await server.stop()
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 /** The ends of each type and what lies around zero, where they are not part of random samples. */

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { modelClass, Rng } from '../../loadtest/models/index.ts'
 import { slow, sumAndDifference } from '../../loadtest/models/special/index.ts'
+import { until } from '../support/eventually.ts'
 import type { Answer } from '../support/http-client.ts'
 import { assertOutputs, infer } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import type { LogEvent } from '../support/server-process.ts'
 import { ServerProcess } from '../support/server-process.ts'
-import { until } from '../support/eventually.ts'
 
 const XS = modelClass('XS')
 const rng = new Rng('serve answers')
@@ -44,7 +44,7 @@ before(async () => {
 
 after(async () => {
   await server.stop()
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 describe('modelmux serve, as a client meets it', () => {
@@ -243,7 +243,12 @@ describe('what a client can ask about models', () => {
     const ready = await server.client.get('/v2/models/never/asked/ready')
     assert.deepEqual([ready.status, ready.json.ready], [200, true])
     assert.equal((await server.client.get('/v2/models/never/asked')).status, 200)
-    assert.deepEqual(await rowOf('never/asked'), { name: 'never/asked', version: '1', state: 'UNAVAILABLE', reason: '' })
+    assert.deepEqual(await rowOf('never/asked'), {
+      name: 'never/asked',
+      version: '1',
+      state: 'UNAVAILABLE',
+      reason: '',
+    })
   })
 
   it('lists the repository, all of it or what is ready', async () => {

@@ -28,7 +28,7 @@ before(async () => {
 
 after(async () => {
   await server.stop()
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 describe('a models folder that changes under a running server', () => {
@@ -105,14 +105,16 @@ describe('a models folder that changes under a running server', () => {
     await answersAs('hot/model', 1)
   })
 
-  it('tells a version that is still being written to come back later', async () => {
-    await using folder = await ModelsFolder.make()
+  it('tells a version that is still being written to come back later', async (context) => {
+    const folder = await ModelsFolder.make()
+    context.after(() => folder.removeAll())
     await folder.write('a/model', '1', customer(1))
     // An hour without changes: for the server, these files never settle.
-    await using patient = await ServerProcess.start({
+    const patient = await ServerProcess.start({
       models: folder.dir,
       config: { store: { pollMs: 50, settleMs: 3_600_000 } },
     })
+    context.after(() => patient.stop())
     await patient.logs('registry.scanned')
     const answer = await infer(patient.client, 'a/model', XS.sampleInputs(rng, 1))
     assert.deepEqual([answer.status, answer.json.code], [503, 'MODEL_LOADING'])

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { after, before, describe, it } from 'node:test'
 import { parse } from 'yaml'
 import { type NamedTensor, Rng } from '../../loadtest/models/index.ts'
@@ -24,7 +25,7 @@ before(async () => {
   await models.write('acme/quick', '1', addOne().model)
 })
 
-after(() => models[Symbol.asyncDispose]())
+after(() => models.removeAll())
 
 describe('the end of a server', () => {
   const ENDS: readonly {
@@ -39,8 +40,8 @@ describe('the end of a server', () => {
     { what: 'Ctrl-C in a terminal, through npm', via: 'npm', signal: 'SIGINT', to: 'group' },
   ]
   for (const { what, via, signal, to } of ENDS) {
-    it(`answers what is inside, refuses what comes and ends with 0, by ${what}`, async () => {
-      await using server = await ServerProcess.start({ ...QUICK, models: models.dir, via })
+    it(`answers what is inside, refuses what comes and ends with 0, by ${what}`, async (context) => {
+      const server = await started(context, { ...QUICK, models: models.dir, via })
       await server.logs('registry.scanned')
       const inputs = slow().inputs(rng, 1)
       assertOutputs(await infer(server.client, 'acme/slow', inputs), slow().expected(inputs))
@@ -64,17 +65,17 @@ describe('the end of a server', () => {
     })
   }
 
-  it('is one drain for the two signals that one Ctrl-C becomes under npm, also when there is nothing to do', async () => {
-    await using server = await ServerProcess.start({ ...QUICK, models: models.dir, via: 'npm' })
+  it('is one drain for the two signals that one Ctrl-C becomes under npm, also when there is nothing to do', async (context) => {
+    const server = await started(context, { ...QUICK, models: models.dir, via: 'npm' })
     await server.logs('registry.scanned')
     server.signal('SIGINT', 'group')
     assert.deepEqual(await server.end(), { code: 0, signal: null })
     assert.equal(server.logged('process.stopped').length, 1)
   })
 
-  it('cuts off what does not end within the drain timeout, says so, and ends with 1', async () => {
+  it('cuts off what does not end within the drain timeout, says so, and ends with 1', async (context) => {
     const config = { store: { settleMs: 0 }, server: { drainTimeoutMs: 50 }, worker: { stopGraceMs: 50 } }
-    await using server = await ServerProcess.start({ models: models.dir, config, args: ['--workers', '1'] })
+    const server = await started(context, { models: models.dir, config, args: ['--workers', '1'] })
     await server.logs('registry.scanned')
     const cutOff = infer(server.client, 'acme/slow', iterations(200_000)).then(
       ({ status }) => status,
@@ -91,8 +92,8 @@ describe('the end of a server', () => {
     await gone(pids)
   })
 
-  it('is at once by a second signal', async () => {
-    await using server = await ServerProcess.start({ ...QUICK, models: models.dir })
+  it('is at once by a second signal', async (context) => {
+    const server = await started(context, { ...QUICK, models: models.dir })
     await server.logs('registry.scanned')
     infer(server.client, 'acme/slow', iterations(20_000)).catch(() => {})
     await until('the request is inside', async () => {
@@ -110,9 +111,9 @@ describe('the end of a server', () => {
     await gone(pids)
   })
 
-  it('by SIGKILL leaves no child behind, and a cache that the next server serves from', async () => {
-    await using cache = await temporary()
-    const first = await ServerProcess.start({ ...QUICK, models: models.dir, cache: cache.dir })
+  it('by SIGKILL leaves no child behind, and a cache that the next server serves from', async (context) => {
+    const cache = await temporary(context)
+    const first = await ServerProcess.start({ ...QUICK, models: models.dir, cache })
     await first.logs('registry.scanned')
     const inputs = addOne().inputs(rng, 1)
     assertOutputs(await infer(first.client, 'acme/quick', inputs), addOne().expected(inputs))
@@ -121,7 +122,7 @@ describe('the end of a server', () => {
     first.signal('SIGKILL')
     await first.end()
     await gone(pids)
-    await using second = await ServerProcess.start({ ...QUICK, models: models.dir, cache: cache.dir })
+    const second = await started(context, { ...QUICK, models: models.dir, cache })
     await second.logs('registry.scanned')
     const answer = await infer(second.client, 'acme/quick', inputs)
     assertOutputs(answer, addOne().expected(inputs))
@@ -130,11 +131,11 @@ describe('the end of a server', () => {
 })
 
 describe('the start of a server', () => {
-  it('on a cache folder of an earlier one serves without compiling, under the same replica id', async () => {
-    await using cache = await temporary()
+  it('on a cache folder of an earlier one serves without compiling, under the same replica id', async (context) => {
+    const cache = await temporary(context)
     const replicas: unknown[] = []
     for (const outcome of ['compile', 'load']) {
-      await using server = await ServerProcess.start({ ...QUICK, models: models.dir, cache: cache.dir })
+      const server = await started(context, { ...QUICK, models: models.dir, cache })
       await server.logs('registry.scanned')
       const inputs = addOne().inputs(rng, 2)
       const answer = await infer(server.client, 'acme/quick', inputs)
@@ -147,26 +148,26 @@ describe('the start of a server', () => {
     assert.equal(replicas[0], replicas[1])
   })
 
-  it('on a cache folder that another one uses is refused with 1, and harms neither', async () => {
-    await using cache = await temporary()
-    await using first = await ServerProcess.start({ ...QUICK, models: models.dir, cache: cache.dir })
+  it('on a cache folder that another one uses is refused with 1, and harms neither', async (context) => {
+    const cache = await temporary(context)
+    const first = await started(context, { ...QUICK, models: models.dir, cache })
     await first.logs('registry.scanned')
-    const args = ['serve', '--models', models.dir, '--cache', cache.dir, '--port', '0']
+    const args = ['serve', '--models', models.dir, '--cache', cache, '--port', '0']
     const { code, stdout, stderr } = await runModelmux(args)
     assert.deepEqual([code, stdout], [1, ''])
-    assert.match(stderr, new RegExp(`^modelmux: .*${cache.dir} is in use by another.*--cache`, 'm'))
+    assert.match(stderr, new RegExp(`^modelmux: .*${cache} is in use by another.*--cache`, 'm'))
     assert.doesNotMatch(stderr, /\n\s+at /)
     const inputs = addOne().inputs(rng, 1)
     assertOutputs(await infer(first.client, 'acme/quick', inputs), addOne().expected(inputs))
   })
 
-  it('on a port in use is refused with 1 and says which', async () => {
+  it('on a port in use is refused with 1 and says which', async (context) => {
     const taken = createServer()
     const port = await new Promise<number>((resolve) => {
       taken.listen(0, '127.0.0.1', () => resolve((taken.address() as AddressInfo).port))
     })
-    await using cache = await temporary()
-    const args = ['serve', '--models', models.dir, '--cache', cache.dir, '--port', String(port)]
+    const cache = await temporary(context)
+    const args = ['serve', '--models', models.dir, '--cache', cache, '--port', String(port)]
     const { code, stdout, stderr } = await runModelmux(args)
     taken.close()
     assert.deepEqual([code, stdout], [1, ''])
@@ -174,16 +175,16 @@ describe('the start of a server', () => {
     assert.doesNotMatch(stderr, /\n\s+at /)
   })
 
-  it('with a bad configuration is refused with 2 and every problem of file, environment, flags and folders', async () => {
-    await using dir = await temporary()
-    const file = join(dir.dir, 'config.yaml')
+  it('with a bad configuration is refused with 2 and every problem of file, environment, flags and folders', async (context) => {
+    const dir = await temporary(context)
+    const file = join(dir, 'config.yaml')
     const bad = {
       store: { pollMs: 'soon', colour: 'red' },
       scheduler: { maxQueuedPerModel: 99_999 },
       cache: { memoryBytes: 12 },
     }
     await writeFile(file, JSON.stringify(bad))
-    const missing = join(dir.dir, 'absent')
+    const missing = join(dir, 'absent')
     const { code, stdout, stderr } = await runModelmux(
       ['serve', '--config', file, '--workers', 'many', '--models', missing, '--port', '0'],
       { env: { MODELMUX_TELEMETRY_LOG_LEVEL: 'loud', MODELMUX_STORE_SETTLEMS: '5' } },
@@ -211,9 +212,9 @@ describe('the start of a server', () => {
     assert.match(stderr, /--port: expected a value/)
   })
 
-  it('takes flags before environment before file, and prints the outcome on demand', async () => {
-    await using dir = await temporary()
-    const file = join(dir.dir, 'config.yaml')
+  it('takes flags before environment before file, and prints the outcome on demand', async (context) => {
+    const dir = await temporary(context)
+    const file = join(dir, 'config.yaml')
     await writeFile(
       file,
       JSON.stringify({ server: { port: 1001, host: '::1', deadlineMs: 5 }, store: { models: './m' } }),
@@ -270,7 +271,16 @@ async function gone(pids: readonly number[]): Promise<void> {
   for (const pid of pids) await until(`process ${pid} is gone`, () => !isAlive(pid))
 }
 
-async function temporary(): Promise<AsyncDisposable & { readonly dir: string }> {
+/** A server that is stopped with the test. */
+async function started(context: TestContext, options: ServeOptions): Promise<ServerProcess> {
+  const server = await ServerProcess.start(options)
+  context.after(() => server.stop())
+  return server
+}
+
+/** A folder that goes with the test. */
+async function temporary(context: TestContext): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'modelmux-lifecycle-'))
-  return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) }
+  context.after(() => rm(dir, { recursive: true, force: true }))
+  return dir
 }

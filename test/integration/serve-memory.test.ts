@@ -40,7 +40,7 @@ before(async () => {
 
 after(async () => {
   await server.stop()
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 describe('more models than memory', () => {

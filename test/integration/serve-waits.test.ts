@@ -43,7 +43,7 @@ before(async () => {
 
 after(async () => {
   await Promise.all([one.stop(), two.stop()])
-  await models[Symbol.asyncDispose]()
+  await models.removeAll()
 })
 
 describe('deadlines', () => {

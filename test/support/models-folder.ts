@@ -1,11 +1,10 @@
 /** A folder of models as a user keeps one, in a temporary place; removed by its owner. */
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { ExternalOptions } from '../../loadtest/models/onnx-writer.ts'
 import { writeModel } from '../../loadtest/models/index.ts'
 import type { OnnxModel } from '../../loadtest/models/onnx-model.ts'
+import type { ExternalOptions } from '../../loadtest/models/onnx-writer.ts'
 
 export class ModelsFolder {
   readonly dir: string
@@ -46,7 +45,8 @@ export class ModelsFolder {
     await rm(this.path(name, version), { recursive: true })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** The folder itself: the end of it. */
+  async removeAll(): Promise<void> {
     await rm(this.dir, { recursive: true, force: true })
   }
 

@@ -133,10 +133,6 @@ export class ServerProcess {
     await rm(this.#temporary, { recursive: true, force: true })
     return exit
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop()
-  }
 }
 
 /** A `modelmux` command that ends by itself. */
