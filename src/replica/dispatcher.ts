@@ -193,7 +193,6 @@ export class Dispatcher {
     const { items } = handOver
     const handedAt = clock.now()
     for (const request of items) {
-      request.onSettled(undefined)
       request.timings.queue = handedAt - request.enqueuedAt
       request.waitsFor = 'its answer'
     }
@@ -226,7 +225,6 @@ export class Dispatcher {
       )
       const openMs = session.opening === undefined ? 0 : await this.#opened(session.opening, handOver, running)
       const report = await running
-      lane.answered(handOver)
       answer(items, report)
       this.#learn(handOver, report)
       return openMs + report.decodeMs + report.runMs + report.encodeMs

@@ -44,10 +44,6 @@ export class Lane {
     this.#sent.add(handOver)
   }
 
-  answered(handOver: Given): void {
-    this.#sent.delete(handOver)
-  }
-
   /** The hand-over ended, however. */
   end(handOver: Given): void {
     this.#sent.delete(handOver)

@@ -85,8 +85,8 @@ export class ReplicaRequest {
     return this.#ending.signal
   }
 
-  /** Called once when the request ends, however it ends; one listener at a time: the one who would have to let go of it. */
-  onSettled(listener: ((request: ReplicaRequest) => void) | undefined): void {
+  /** Called once when the request ends, however it ends; one listener at a time. */
+  onSettled(listener: (request: ReplicaRequest) => void): void {
     this.#onSettled = listener
   }
 

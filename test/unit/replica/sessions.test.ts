@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { GatewayError } from '../../../src/domain/errors.ts'
+import { ModelPaces } from '../../../src/replica/model-paces.ts'
+import { Estimates } from '../../../src/scheduler/estimates.ts'
 import type { Asked, ReplicaScene } from '../../support/replica-scene.ts'
 import { MiB, replicaScene } from '../../support/replica-scene.ts'
 
@@ -253,6 +255,21 @@ describe('a second worker', () => {
     home.runs.open()
     await scene.settle()
     assert.deepEqual(new Set(states(all)), new Set(['hit']))
+    await scene.end()
+  })
+
+  it('is not asked to open it again for a second after there was no room', async () => {
+    const scene = replicaScene()
+    const model = scene.model('acme/hot')
+    await scene.answered(model)
+    const { clock, residents, placements, ledger } = scene
+    const paces = new ModelPaces({ clock, residents, placements, ledger, estimates: new Estimates(10) })
+    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, 5)
+    paces.keepHome(model.key)
+    await clock.advance(999)
+    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, Number.POSITIVE_INFINITY)
+    await clock.advance(1)
+    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, 5)
     await scene.end()
   })
 
