@@ -13,6 +13,7 @@ import { parseModelRef } from '../domain/model-ref.ts'
 import { HttpServer } from '../http/server.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
 import { FolderRegistry } from '../registry/folder-registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
@@ -124,7 +125,11 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     onEvent,
   })
   teardown.add(() => pins.close())
+  let isScanned = false
+  detach(registry.initialScan.then(() => (isScanned = true)))
   registry.onChange((change) => {
+    // Thousands that were there at the start are one event of the scan.
+    if (isScanned && change.kind !== 'aliases') log.event(`model.${change.kind}`, { key: change.version.key })
     if (change.kind === 'changed' && change.previous.key === change.version.key) running.applySettings(change.version)
     else rollouts.refresh(change.version.name)
     pins.refresh()

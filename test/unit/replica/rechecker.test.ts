@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Rechecker } from '../../../src/replica/rechecker.ts'
-import { settle } from '../../support/manual-clock.ts'
 import { manifest } from '../../support/manifest.ts'
+import { settle } from '../../support/manual-clock.ts'
 import { modelVersion } from '../../support/model-version.ts'
 
 const MODEL = modelVersion('acme/churn')
