@@ -1,6 +1,7 @@
 /** A ModelVersion for tests that need one and do not care what is in it. */
-import { modelKey, type ModelSettings, type ModelVersion } from '../../src/domain/model-version.ts'
+
 import { tenantOf } from '../../src/domain/model-ref.ts'
+import { type ModelSettings, type ModelVersion, modelKey } from '../../src/domain/model-version.ts'
 
 export const PLAIN_SETTINGS: ModelSettings = {
   batching: { mode: 'auto', maxRows: 64, maxDelayMs: 0 },
