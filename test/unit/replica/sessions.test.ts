@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { GatewayError } from '../../../src/domain/errors.ts'
-import { ModelPaces } from '../../../src/replica/model-paces.ts'
-import { Estimates } from '../../../src/scheduler/estimates.ts'
 import type { Asked, ReplicaScene } from '../../support/replica-scene.ts'
 import { MiB, replicaScene } from '../../support/replica-scene.ts'
 
@@ -258,21 +256,6 @@ describe('a second worker', () => {
     await scene.end()
   })
 
-  it('is not asked to open it again for a second after there was no room', async () => {
-    const scene = replicaScene()
-    const model = scene.model('acme/hot')
-    await scene.answered(model)
-    const { clock, residents, placements, ledger } = scene
-    const paces = new ModelPaces({ clock, residents, placements, ledger, estimates: new Estimates(10) })
-    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, 5)
-    paces.keepHome(model.key)
-    await clock.advance(999)
-    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, Number.POSITIVE_INFINITY)
-    await clock.advance(1)
-    assert.equal(paces.stealCost(model.key, 'worker-1').openMs, 5)
-    await scene.end()
-  })
-
   it('waits for the memory of a model that is evicted for it', async () => {
     const scene = replicaScene({ workers: 2, memoryBytes: 4 * MiB })
     const hot = scene.model('acme/hot')
@@ -357,62 +340,3 @@ function openAt(scene: ReplicaScene, key: string, workerId: string): Promise<unk
   assert.ok(worker)
   return scene.sessions.open(key, worker)
 }
-
-describe('the packed form', () => {
-  const packed = { openMs: 10, runMs: 1, privateBytes: 2 * MiB, paysAfterRuns: 3 }
-
-  it('replaces the plain one after as many runs as it takes to pay', async () => {
-    const scene = replicaScene()
-    const churn = scene.model('acme/churn', { probe: { packed } })
-    for (let i = 0; i < 5; i++) await scene.answered(churn)
-    assert.deepEqual(
-      only(scene).log.filter((line) => line.startsWith('open')),
-      ['open acme/churn:1', 'open acme/churn:1 packed'],
-    )
-    assert.equal(scene.ledger.usedBytes, 3 * MiB)
-    await scene.end()
-  })
-
-  it('waits while the plain one is at work', async () => {
-    const scene = replicaScene({ scheduler: { aheadMs: 1000 } })
-    const churn = scene.model('acme/churn', { probe: { packed } })
-    for (let i = 0; i < 2; i++) await scene.answered(churn)
-    only(scene).runs.shut()
-    const all = [scene.ask(churn)]
-    await scene.settle()
-    all.push(scene.ask(churn))
-    await scene.settle()
-    only(scene).runs.let()
-    await scene.settle()
-    all.push(scene.ask(churn))
-    await scene.settle()
-    only(scene).runs.open()
-    await scene.settle()
-    assert.deepEqual(states(all), ['hit', 'hit', 'hit'])
-    assert.equal((await scene.answered(churn)).state, 'load')
-    await scene.end()
-  })
-
-  it('is put off where there is no memory to open it at first', async () => {
-    const scene = replicaScene({ memoryBytes: 2 * MiB })
-    const churn = scene.model('acme/churn', { probe: { packed } })
-    for (let i = 0; i < 3; i++) await scene.answered(churn)
-    const [placement] = scene.placements.ofKey(churn.key)
-    assert.ok(placement)
-    await scene.sessions.close(placement, 'test')
-    assert.equal((await scene.answered(churn)).state, 'load')
-    assert.equal(only(scene).log.filter((line) => line.endsWith('packed')).length, 0)
-    await scene.end()
-  })
-
-  it('is put off where there is no memory for it, and nobody is refused for that', async () => {
-    const scene = replicaScene({ memoryBytes: 2 * MiB })
-    const churn = scene.model('acme/churn', { probe: { packed } })
-    for (let i = 0; i < 8; i++) await scene.answered(churn)
-    assert.deepEqual(
-      only(scene).log.filter((line) => line.startsWith('open')),
-      ['open acme/churn:1'],
-    )
-    await scene.end()
-  })
-})
