@@ -51,6 +51,7 @@ export interface ReplicaWatch {
   onLoadEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
   onOpened(placement: Placement, report: OpenReport): void
   onOpenFailed(key: string, error: GatewayError): void
+  onHang(workerId: string, key: string): void
   /** `resident` is undefined when the model left while it ran; `requests` are in the order of the report's answers. */
   onHandedBack(resident: Resident | undefined, report: HandOverReport, requests: readonly ReplicaRequest[]): void
 }
@@ -58,7 +59,7 @@ export interface ReplicaWatch {
 export interface RoomsOptions {
   readonly id: string
   readonly clock: Clock
-  readonly config: Pick<Config, 'cache' | 'scheduler' | 'server'>
+  readonly config: Pick<Config, 'cache' | 'scheduler' | 'server' | 'worker'>
   readonly memoryBytes: number
   /** Memory mappings that models may take in one worker. */
   readonly maxMappings: number
@@ -138,6 +139,8 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     sessions,
     estimates,
     aheadMs: scheduler.aheadMs,
+    hangMs: config.worker.hangMs,
+    onHang: (workerId, key) => watch.onHang(workerId, key),
     takeSoonestMs: () => delays.takeSoonestMs(),
     onNoRoom: (key) => paces.keepHome(key),
     onHandedBack: ({ key, items }, report) => {

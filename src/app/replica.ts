@@ -89,6 +89,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
         for (const error of report.warmUpErrors) log.event('model.warm-up-failed', { key, worker: workerId, error })
       },
       onOpenFailed: (key, error) => log.event('model.open-failed', { key, err: error }),
+      onHang: (worker, key) => log.event('worker.hung', { worker, key }),
       onHandedBack: (resident, { runs, answers }, requests) => {
         counters.runs.add(runs)
         if (resident === undefined || runs === 0) return

@@ -24,6 +24,10 @@ export interface DispatcherOptions {
   readonly estimates: Estimates
   /** Expected milliseconds that a worker may be given ahead of the end of its current run. */
   readonly aheadMs: number
+  /** A worker that is longer than this at one hand-over, and than 20 times what that was expected to take, hangs. */
+  readonly hangMs: number
+  /** The worker hung and is killed. */
+  readonly onHang: (workerId: string, key: string) => void
   /** Milliseconds until the first model that was passed over just now, because it waits for company, may run; Infinity = none. */
   readonly takeSoonestMs: () => number
   /** There was no room to open the model in a worker that is not its home. */
@@ -35,11 +39,14 @@ export interface DispatcherOptions {
 const MAX_REPLAYS = 2
 /** How often queues are looked at while something waits that no event will release, such as a hung home worker. */
 const LOOK_AGAIN_MS = 20
+const HANG_LOOK_MS = 1000
+const HANG_TIMES_EXPECTED = 20
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #lanes = new Map<string, Lane>()
   readonly #onIdle = new Set<() => void>()
+  readonly #hangLook: Timer
   #pending = 0
   #isPumpDue = false
   #lookAgain: { readonly timer: Timer; readonly at: number } | undefined
@@ -51,6 +58,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#hangLook = options.clock.every(HANG_LOOK_MS, () => this.#killHanging())
   }
 
   /** Queues a request of a leased key. From here on the dispatcher owns the lease. */
@@ -121,6 +129,7 @@ export class Dispatcher {
   /** Gives nothing to workers any more; what they have is still answered. Idempotent. */
   close(): void {
     this.#isClosed = true
+    this.#hangLook.cancel()
     this.#lookAgain?.timer.cancel()
     this.#lookAgain = undefined
   }
@@ -158,6 +167,18 @@ export class Dispatcher {
     for (const lane of this.#lanes.values()) while (queues.depth > 0 && this.#give(lane));
     const soonestMs = this.#options.takeSoonestMs()
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
+  }
+
+  /** A deadline ends a request's wait, never a worker: only a run out of all proportion does. */
+  #killHanging(): void {
+    const { clock, hangMs, onHang } = this.#options
+    const limitMs = ({ expectedMs }: HandOver<ReplicaRequest>) => Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
+    for (const lane of this.#lanes.values()) {
+      const hanging = lane.hangingOn(clock.now(), limitMs)
+      if (hanging === undefined) continue
+      onHang(lane.worker.id, hanging.key)
+      lane.worker.kill()
+    }
   }
 
   #lookAgainIn(ms: number): void {
@@ -203,7 +224,7 @@ export class Dispatcher {
     } catch (error) {
       over = this.#failed(lane, handOver, error)
     }
-    lane.end(handOver)
+    lane.end(handOver, clock.now())
     queues.settle(handOver, busyMs, clock.now())
     for (const request of over) this.#release(request)
     this.#pumpSoon()
@@ -211,14 +232,14 @@ export class Dispatcher {
 
   /** @returns milliseconds that the worker was busy with it */
   async #handOver(lane: Lane, handOver: HandOver<ReplicaRequest>): Promise<number> {
-    const { sessions } = this.#options
+    const { sessions, clock } = this.#options
     const { key, items } = handOver
     const { worker } = lane
     const session = sessions.find(key, worker.id) ?? (await sessions.open(key, worker))
     if (!lane.isUp) throw new ChildGoneError(`worker ${worker.id} went away before it was sent anything`)
     const done = sessions.use(session.placement, items.length)
     try {
-      lane.send(handOver)
+      lane.send(handOver, clock.now())
       const running = worker.run(
         session.placement.id,
         items.map((request) => request.content),

@@ -16,6 +16,8 @@ export class Lane {
   readonly #given = new Set<Given>()
   /** In the order sent, which is the order in which the process does them. */
   readonly #sent = new Set<Given>()
+  /** Monotonic time since which the process has been at the oldest hand-over it was sent. */
+  #busySince = 0
   #expectedMs = 0
   #culprit: Given | undefined
   #isOver = false
@@ -40,13 +42,20 @@ export class Lane {
     this.#expectedMs += handOver.expectedMs
   }
 
-  send(handOver: Given): void {
+  send(handOver: Given, now: number): void {
+    if (this.#sent.size === 0) this.#busySince = now
     this.#sent.add(handOver)
   }
 
+  /** What the process has been at for longer than `limitMs` says it may. */
+  hangingOn(now: number, limitMs: (handOver: Given) => number): Given | undefined {
+    const [oldest] = this.#sent
+    return oldest !== undefined && now - this.#busySince > limitMs(oldest) ? oldest : undefined
+  }
+
   /** The hand-over ended, however. */
-  end(handOver: Given): void {
-    this.#sent.delete(handOver)
+  end(handOver: Given, now: number): void {
+    if (this.#sent.delete(handOver)) this.#busySince = now
     if (!this.#given.delete(handOver)) return
     this.#expectedMs = this.#given.size === 0 ? 0 : this.#expectedMs - handOver.expectedMs
   }

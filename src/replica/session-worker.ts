@@ -12,4 +12,6 @@ export interface SessionWorker {
   /** @throws GatewayError; ChildGoneError */
   run(placementId: number, requests: readonly WorkerRequest[]): Promise<HandOverReport>
   setBatching(placementId: number, batching: Batching): void
+  /** Ends the process at once, whatever it does; calls under way reject. Nothing happens when there is none. */
+  kill(): void
 }

@@ -53,6 +53,7 @@ export const EVENTS = {
   'event.unlisted': 'warn',
   'worker.up': 'info',
   'worker.down': 'warn',
+  'worker.hung': 'error',
   'child.line': 'warn',
   'child.lines-dropped': 'warn',
 } as const satisfies Record<string, LogLevel>

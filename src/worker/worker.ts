@@ -76,6 +76,11 @@ export class Worker {
     this.#call(COMMAND.setBatching, [json({ placementId, isBatchSafe, maxRows })]).catch(() => undefined)
   }
 
+  /** Ends the process at once, whatever it does; the pool starts another. Nothing happens when there is none. */
+  kill(): void {
+    this.#process?.child.kill()
+  }
+
   /** Starts a process. For the pool, which does so only when there is none. */
   launch(entry: URL): Launch {
     const child = spawnChild({ entry, onLine: (_stream, line) => this.#options.onLine(stripVTControlCharacters(line)) })

@@ -89,11 +89,13 @@ export function replicaScene(options: SceneOptions = {}) {
   const artifacts = new ScriptedArtifacts()
   const events: CacheEvent[] = []
   const openFailures: string[] = []
+  const hangs: string[] = []
   const rooms = replicaRooms({
     id: 'replica-1',
     clock,
     config: {
       server: DEFAULTS.server,
+      worker: DEFAULTS.worker,
       cache: { ...DEFAULTS.cache, minResidencyMs: 0, ...options.cache },
       scheduler: { ...DEFAULTS.scheduler, ...options.scheduler },
     },
@@ -108,6 +110,7 @@ export function replicaScene(options: SceneOptions = {}) {
       onLoadEnded: () => {},
       onOpened: () => {},
       onOpenFailed: (key, { code }) => openFailures.push(`${key.slice(0, key.indexOf('#'))} ${code}`),
+      onHang: (workerId) => hangs.push(workerId),
       onHandedBack: () => {},
     },
   })
@@ -121,6 +124,7 @@ export function replicaScene(options: SceneOptions = {}) {
     artifacts,
     events,
     openFailures,
+    hangs,
     workers,
 
     /** A model that the store has; of 1 MiB private and a tensor file of 1 MiB unless told otherwise. */
@@ -204,6 +208,8 @@ export function replicaScene(options: SceneOptions = {}) {
       await scene.settle()
       // The last look at the queues.
       await clock.advance(20)
+      // Whatever is left beside the look for hanging workers, which ends with the dispatcher, belongs to nobody.
+      rooms.dispatcher.close()
       assert.equal(clock.pendingTimers, 0, 'timers')
       assert.equal(rooms.dispatcher.pending, 0, 'requests in the dispatcher')
       assert.equal(rooms.queues.depth, 0, 'queued requests')

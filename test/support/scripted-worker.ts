@@ -119,6 +119,10 @@ export class ScriptedWorker implements SessionWorker {
     if (spec !== undefined) this.sessions.set(placementId, { ...spec, ...batching })
   }
 
+  kill(): void {
+    this.die()
+  }
+
   #queue<T>(gate: Gate, label: string, act: () => T): Promise<T> {
     if (!this.#isUp) return Promise.reject(new ChildGoneError(`worker ${this.id} is not up`))
     return new Promise<T>((resolve, reject) => {

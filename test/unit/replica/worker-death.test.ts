@@ -39,6 +39,26 @@ describe('a worker that dies', () => {
     await scene.end()
   })
 
+  it('is killed when a run is out of all proportion, however long its clients would wait', async () => {
+    const { scene, models } = await busyScene(2)
+    const worker = only(scene)
+    worker.runs.shut()
+    const all = models.map((model) => scene.ask(model, { timeoutMs: 500_000 }))
+    await scene.settle()
+    await scene.clock.advance(30_000)
+    assert.deepEqual([scene.hangs, worker.isUp], [[], true])
+    await scene.clock.advance(1000)
+    await scene.settle()
+    assert.deepEqual([scene.hangs, worker.isUp], [['worker-0'], false])
+    assert.deepEqual(states(all), ['WORKER_CRASHED', 'pending'])
+    scene.workerDown(worker.id)
+    worker.runs.open()
+    scene.respawn(worker)
+    await scene.settle()
+    assert.deepEqual(states(all), ['WORKER_CRASHED', 'load'])
+    await scene.end()
+  })
+
   it('fails all requests of the hand-over it was running', async () => {
     const scene = replicaScene()
     const churn = scene.model('acme/churn', { probe: {} })
