@@ -28,7 +28,7 @@ const SAMPLE_STEP_BYTES = 128 * 1024
 const SAMPLES_AT_ONCE = 4
 /** A cached byte comes in some 0.03 ms through the thread pool; a slow disk or a network takes longer than this. */
 const COLD_MS = 0.5
-/** Of a file's samples, how many may be slow by chance: a busy machine looks like a slow disk, and a slow disk is slow throughout. */
+/** Of all samples, how many may be slow by chance: a busy machine looks like a slow disk, and a slow disk is slow throughout. */
 const SLOW_SHARE = 0.25
 /** Files of a few samples are read outright: that is as cheap as telling. */
 const SMALL_BYTES = 2 * SAMPLE_STEP_BYTES
@@ -37,6 +37,12 @@ const MAX_REMEMBERED = 100_000
 export interface PagedFile {
   readonly path: string
   readonly bytes: number
+}
+
+interface Samples {
+  readonly samples: number
+  /** Of them, those that came late. */
+  readonly slow: number
 }
 
 export class Pager {
@@ -81,42 +87,44 @@ export class Pager {
   async #isCold(files: readonly PagedFile[], signal?: AbortSignal): Promise<boolean> {
     const { diskReadBytes } = this.#options
     const before = await diskReadBytes()
-    let isSlow = false
+    let samples = 0
+    let slow = 0
     for (const file of files) {
       signal?.throwIfAborted()
-      isSlow = (await this.#sample(file, signal)) || isSlow
+      const taken = await this.#sample(file, signal)
+      samples += taken.samples
+      slow += taken.slow
     }
     const after = await diskReadBytes()
-    return isSlow || before === undefined || after === undefined || after > before
+    return slow > samples * SLOW_SHARE || before === undefined || after === undefined || after > before
   }
 
-  /** Reads a byte of every step, or all of a small file; was it slow? */
-  async #sample({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<boolean> {
+  /** Reads a byte of every step, or all of a small file. */
+  async #sample({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<Samples> {
     const file = await open(path, 'r')
     try {
-      return bytes <= SMALL_BYTES ? await this.#isSlowSmall(file, bytes, signal) : await this.#isSlow(file, bytes)
+      return bytes <= SMALL_BYTES ? await this.#sampleSmall(file, bytes, signal) : await this.#sampleSteps(file, bytes)
     } finally {
       await file.close()
     }
   }
 
-  async #isSlowSmall(file: FileHandle, bytes: number, signal?: AbortSignal): Promise<boolean> {
-    if (bytes === 0) return false
+  async #sampleSmall(file: FileHandle, bytes: number, signal?: AbortSignal): Promise<Samples> {
+    if (bytes === 0) return { samples: 0, slow: 0 }
     return await this.#turn.use(async () => {
       const started = this.#clock.now()
       await file.read(this.#buffer, 0, bytes, 0)
-      return this.#clock.now() - started >= COLD_MS
+      return { samples: 1, slow: this.#clock.now() - started >= COLD_MS ? 1 : 0 }
     }, signal)
   }
 
-  async #isSlow(file: FileHandle, bytes: number): Promise<boolean> {
+  async #sampleSteps(file: FileHandle, bytes: number): Promise<Samples> {
     const samples = Math.ceil(bytes / SAMPLE_STEP_BYTES)
-    const allowed = Math.max(1, Math.floor(samples * SLOW_SHARE))
     let next = 0
     let slow = 0
     const lane = async () => {
       const byte = Buffer.allocUnsafe(1)
-      while (next < samples && slow <= allowed) {
+      while (next < samples) {
         const at = next++ * SAMPLE_STEP_BYTES
         const started = this.#clock.now()
         await file.read(byte, 0, 1, at)
@@ -124,7 +132,7 @@ export class Pager {
       }
     }
     await Promise.all(Array.from({ length: SAMPLES_AT_ONCE }, lane))
-    return slow > allowed
+    return { samples, slow }
   }
 
   async #readAll({ path, bytes }: PagedFile, signal?: AbortSignal): Promise<void> {
