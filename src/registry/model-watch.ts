@@ -5,8 +5,8 @@ import { compareVersions } from '../domain/version-order.ts'
 import type { Clock } from '../lib/clock.ts'
 import { parseAliases } from './aliases-file.ts'
 import { parseSettings } from './model-settings.ts'
-import type { ModelReport } from './scan-messages.ts'
-import { Sidecar } from './sidecar.ts'
+import type { ModelReport, VersionFacts } from './scan-messages.ts'
+import { SIDECAR_MAX_BYTES, Sidecar } from './sidecar.ts'
 import { VersionWatch } from './version-watch.ts'
 
 export const ALIASES_FILE = 'aliases.json'
@@ -22,6 +22,9 @@ export interface WatchContext {
   readonly onProblem: (path: string, problem: string | undefined) => void
 }
 
+/** YAML's anchors repeat what the file says once; quotes and brackets alone do not double it. */
+const MAX_SETTINGS_CHARS = 2 * SIDECAR_MAX_BYTES
+
 type Aliases = ReadonlyArray<readonly [alias: string, version: string]>
 
 export class ModelWatch {
@@ -32,6 +35,8 @@ export class ModelWatch {
   #aliases: Sidecar<Aliases> | undefined
   #settings: Sidecar<string | undefined> | undefined
   #isReported = false
+  /** What the last report said of each version. */
+  #reported: ReadonlyMap<string, VersionFacts> = new Map()
 
   constructor(name: string, folder: string, context: WatchContext) {
     this.#name = name
@@ -90,16 +95,22 @@ export class ModelWatch {
     return isChanged
   }
 
+  /** Call after a look; the next report builds on it. */
   report(): ModelReport {
-    // Before the settings were read for the first time the model would run with others than its owner's.
-    const mayRun = this.#settings === undefined || !this.#settings.isUnsettled || this.#settings.value !== undefined
-    const watches = [...this.#versions].sort(([a], [b]) => compareVersions(a, b))
+    // Before settings were read for the first time a version would start with others than its owner's. What was reported
+    // before they came goes on as it was: it serves.
+    const mayStart = this.#settings === undefined || !this.#settings.isUnsettled || this.#settings.value !== undefined
+    const known = [...this.#versions.keys()].sort(compareVersions).map((version) => {
+      const facts = mayStart ? this.#versions.get(version)?.adopted : this.#reported.get(version)
+      return [version, facts] as const
+    })
+    this.#reported = new Map(known.flatMap(([version, facts]) => (facts === undefined ? [] : [[version, facts]])))
     const settings = this.#settings?.value
     const problem = this.#settings?.value === undefined ? this.#settings?.problem : undefined
     return {
       name: this.#name,
-      versions: mayRun ? watches.flatMap(([, { adopted }]) => (adopted === undefined ? [] : [adopted])) : [],
-      pending: watches.filter(([, { adopted }]) => adopted === undefined || !mayRun).map(([version]) => version),
+      versions: [...this.#reported.values()],
+      pending: known.filter(([, facts]) => facts === undefined).map(([version]) => version),
       aliases: this.#aliases?.value ?? [],
       ...(settings === undefined || settings === '' ? {} : { settings }),
       ...(problem === undefined ? {} : { problem: `${SETTINGS_FILE}: ${problem}` }),
@@ -113,6 +124,8 @@ export class ModelWatch {
         typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
       )
     const settings = write(parseSettings(text, this.#context.defaults))
+    if (settings.length > MAX_SETTINGS_CHARS)
+      throw new Error(`it unfolds to ${settings.length} characters, at most ${MAX_SETTINGS_CHARS} are allowed`)
     return settings === write(this.#context.defaults) ? '' : settings
   }
 }

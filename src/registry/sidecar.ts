@@ -7,7 +7,8 @@ import type { Clock } from '../lib/clock.ts'
 import { isInside, isSameNode, type NodeFacts, statFactsSync } from '../lib/file-tree.ts'
 import { isSettled } from './settling.ts'
 
-const MAX_BYTES = 4 * 2 ** 20
+/** Of one file. Its content is kept for each of many thousand models. */
+export const SIDECAR_MAX_BYTES = 256 * 2 ** 10
 
 export class Sidecar<T> {
   readonly path: string
@@ -56,7 +57,7 @@ export class Sidecar<T> {
   #read(modelsRoot: string, bytes: number): boolean {
     const problemBefore = this.#problem
     try {
-      if (bytes > MAX_BYTES) throw new Error(`it has ${bytes} bytes, at most ${MAX_BYTES} are allowed`)
+      if (bytes > SIDECAR_MAX_BYTES) throw new Error(`it has ${bytes} bytes, at most ${SIDECAR_MAX_BYTES} are allowed`)
       // Messages of parsers quote what they read: nothing from outside may get into them.
       if (!isInside(realpathSync.native(this.path), modelsRoot))
         throw new Error('it is a link that leads out of the models folder')

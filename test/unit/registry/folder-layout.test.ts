@@ -190,6 +190,50 @@ describe('FolderRegistry and the files beside the versions', () => {
     assert.equal(registry.resolve({ name: 'churn' }).settings.batching.maxRows, 4)
   })
 
+  it('keeps serving what it served while a first modelmux.yaml settles, and starts a version that came with it by then', async () => {
+    await folder.writeVersion('churn', '1')
+    await rig.startAndScan()
+    const before = registry.resolve({ name: 'churn' })
+    await folder.writeVersion('churn', '2')
+    await folder.write('churn/modelmux.yaml', 'intraOpThreads: 2')
+    await rig.pollAtOnce()
+    assert.equal(registry.resolve({ name: 'churn' }), before)
+    assert.equal(rig.refusal({ name: 'churn', version: '2' }).code, 'MODEL_LOADING')
+    await rig.settle()
+    assert.equal(registry.resolve({ name: 'churn', version: '2' }).settings.intraOpThreads, 2)
+    assert.deepEqual(rig.changes.map(({ kind, version }) => `${kind} ${version.version}`).toSorted(), [
+      'added 1',
+      'added 2',
+      'changed 1',
+    ])
+  })
+
+  it('does not read settings and aliases that are larger than any need to be, and says so', async () => {
+    await folder.writeVersion('churn')
+    const tooLong = 256 * 1024 + 1
+    await folder.write('churn/modelmux.yaml', `intraOpThreads: 2 #${'-'.repeat(tooLong - 19)}`)
+    await folder.write('churn/aliases.json', `{"champion": "1"}${' '.repeat(tooLong - 17)}`)
+    await rig.startAndScan()
+    rig.refuses(
+      { name: 'churn' },
+      'ARTIFACT_INVALID',
+      /modelmux\.yaml: it has 262145 bytes, at most 262144 are allowed/,
+    )
+    rig.refuses({ name: 'churn', alias: 'champion' }, 'ALIAS_NOT_FOUND', /no aliases/)
+    await folder.write('churn/modelmux.yaml', `intraOpThreads: 2 #${'-'.repeat(tooLong - 20)}`)
+    await rig.poll()
+    assert.equal(registry.resolve({ name: 'churn' }).settings.intraOpThreads, 2)
+  })
+
+  it('does not take settings that unfold to far more than their file', async () => {
+    await folder.writeVersion('churn')
+    const requests = Array.from({ length: 15 }, () => '  - *one\n').join('')
+    const one = `  - &one { inputs: [{ data: [${'1,'.repeat(100_000)}1] }] }\n`
+    await folder.write('churn/modelmux.yaml', `warmUp:\n${one}${requests}`)
+    await rig.startAndScan()
+    rig.refuses({ name: 'churn' }, 'ARTIFACT_INVALID', /unfolds to \d+ characters/)
+  })
+
   it('reads nothing from outside the models folder', async () => {
     await folder.writeVersion('churn')
     const outside = new SourceFolder()
