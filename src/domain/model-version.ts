@@ -31,7 +31,7 @@ export interface ModelVersion {
   readonly name: string
   readonly version: string
   readonly tenant: string
-  /** The registry's identity of the source bytes (hex); for a folder a digest over path, size, mtime and inode of its files. */
+  /** The registry's identity of the source bytes (hex); for a folder a digest over path, size, mtime, ctime and inode of its files. */
   readonly sourceId: string
   /** Path of the model file relative to the version's folder (`model.onnx`, or `model.ort` where allowed). */
   readonly modelFile: string

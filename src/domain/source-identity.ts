@@ -8,6 +8,8 @@ export interface SourceFileFacts {
   readonly bytes: number
   /** Nanoseconds since 1970. */
   readonly mtimeNs: bigint
+  /** As `mtimeNs`: when bytes, name, owner or mode were last changed. No program can set it back. */
+  readonly ctimeNs: bigint
   readonly inode: bigint
 }
 
@@ -15,13 +17,17 @@ export interface SourceFileFacts {
 const ID_DIGITS = 24
 
 /**
- * The identity of a version's bytes: a digest over path, size, modification time and inode of its files, in order of their
- * paths. A file that was rewritten, replaced, added or removed gives another one; a change of owner or mode does not.
+ * The identity of a version's bytes: a digest over path, size, modification time, change time and inode of its files, in order
+ * of their paths. A file that was rewritten, replaced, added or removed gives another one, also where a copying tool set the
+ * modification time back. So does a change of owner or mode, at the price of reading the bytes once more: they are found
+ * to be known.
  */
 export function sourceIdOf(files: readonly SourceFileFacts[]): string {
   const ordered = files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
   // JSON, because a path may hold any separator.
-  const text = JSON.stringify(ordered.map(({ path, bytes, mtimeNs, inode }) => [path, bytes, `${mtimeNs}`, `${inode}`]))
+  const text = JSON.stringify(
+    ordered.map(({ path, bytes, mtimeNs, ctimeNs, inode }) => [path, bytes, `${mtimeNs}`, `${ctimeNs}`, `${inode}`]),
+  )
   return hash('sha256', text, 'hex').slice(0, ID_DIGITS)
 }
 
