@@ -50,8 +50,8 @@ interface Base {
 }
 
 const LOG_BUFFER_BYTES = 16 * 2 ** 20
-/** Pins are tried again for as long as they stand, at most this far apart. */
-const PIN_RETRY = { baseMs: 1000, maxMs: 60_000 }
+/** Pins and rollouts are tried again for as long as they stand, at most this far apart. */
+const RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
 
 /** @throws ListenError, FolderInUseError and whatever else a start fails with; everything that was started is ended by then */
@@ -97,8 +97,12 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     isResident: (key) => replica.stateOf(key).state === 'READY',
     load: (one) => replica.load(one, NEVER),
     retire: (key) => replica.retire(key),
+    retry: RETRY,
+    clock,
+    random: Math.random,
     onEvent,
   })
+  teardown.add(() => rollouts.close())
   const running = await startReplica({
     id: await replicaId(cache.dir),
     config,
@@ -119,7 +123,7 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     resolve: (ref) => rollouts.resolve(ref),
     pin: (one) => replica.pin(one, NEVER),
     unpin: (key) => replica.unpin(key),
-    retry: PIN_RETRY,
+    retry: RETRY,
     clock,
     random: Math.random,
     onEvent,

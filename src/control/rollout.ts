@@ -1,13 +1,15 @@
 /**
  * Make before break: while a new version of a resident model is fetched, compiled and opened, requests keep going to the old
  * one; they switch together when the new one is ready, and the old one drains. A new version that cannot be loaded leaves the
- * old one serving, and says so. A cold model has nobody to keep waiting: its next request simply meets the new version.
+ * old one serving, and says so; where the reason may pass, it is tried again with back-off. A cold model has nobody to keep waiting: its next request simply meets the new version.
  *
  * The registry stays the truth about names; this only delays what it says for models that are in memory.
  */
-import { asGatewayError } from '../domain/errors.ts'
+import { asGatewayError, type ErrorCode } from '../domain/errors.ts'
 import { formatModelRef, type ModelRef } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import { type BackoffOptions, backoffMs } from '../lib/backoff.ts'
+import type { Clock, Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 
 export interface RolloutOptions {
@@ -20,6 +22,10 @@ export interface RolloutOptions {
   readonly load: (version: ModelVersion) => Promise<void>
   /** Lets a key go once nobody uses it. */
   readonly retire: (key: string) => void
+  readonly retry: BackoffOptions
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
   readonly onEvent: (name: string, fields: Readonly<Record<string, unknown>>) => void
 }
 
@@ -28,7 +34,17 @@ interface Rollout {
   readonly ref: ModelRef
   readonly from: ModelVersion
   readonly to: ModelVersion
+  failures: number
+  retry?: Timer
 }
+
+/** What these say of a version's bytes holds until there are others. */
+const LASTING: ReadonlySet<ErrorCode> = new Set([
+  'ARTIFACT_INVALID',
+  'MODEL_TOO_LARGE',
+  'UNSUPPORTED',
+  'MODEL_QUARANTINED',
+])
 
 interface Meaning {
   readonly ref: ModelRef
@@ -40,6 +56,7 @@ export class Rollouts {
   readonly #underWay = new Map<string, Rollout>()
   /** By model: what each of its names meant when a version became resident. Bounded by what is resident. */
   readonly #meant = new Map<string, Map<string, Meaning>>()
+  #isClosed = false
 
   constructor(options: RolloutOptions) {
     this.#options = options
@@ -78,12 +95,18 @@ export class Rollouts {
       const to = this.#wanted(ref)
       if (to === undefined) this.#end(text, from)
       else if (to.key !== from.key) this.#begin(text, ref, from, to)
-      else this.#underWay.delete(text)
+      else this.#cancel(text)
     }
   }
 
   get underWay(): number {
     return this.#underWay.size
+  }
+
+  /** Nothing is tried again; names go on answering as they do. Idempotent. */
+  close(): void {
+    this.#isClosed = true
+    for (const { retry } of this.#underWay.values()) retry?.cancel()
   }
 
   #begin(text: string, ref: ModelRef, from: ModelVersion, to: ModelVersion): void {
@@ -92,7 +115,8 @@ export class Rollouts {
       this.#drop(text, from.name)
       return
     }
-    const rollout: Rollout = { ref, from, to }
+    const rollout: Rollout = { ref, from, to, failures: 0 }
+    this.#cancel(text)
     this.#underWay.set(text, rollout)
     this.#options.onEvent('rollout.started', { ref: text, from: from.key, to: to.key })
     detach(this.#roll(text, rollout))
@@ -105,13 +129,37 @@ export class Rollouts {
       await load(rollout.to)
     } catch (thrown) {
       const { code, message } = asGatewayError(thrown)
-      onEvent('rollout.failed', { ...fields, code, message })
+      const retryMs = LASTING.has(code) ? undefined : this.#tryAgain(text, rollout)
+      onEvent('rollout.failed', {
+        ...fields,
+        code,
+        message,
+        ...(retryMs === undefined ? {} : { retryInMs: Math.round(retryMs) }),
+      })
       return
     }
     // A still newer version may have come meanwhile: then that rollout decides.
     if (this.#underWay.get(text) !== rollout) return
     onEvent('rollout.done', fields)
     this.#end(text, rollout.from)
+  }
+
+  /** @returns the milliseconds until then; undefined when another rollout decides about the name by now */
+  #tryAgain(text: string, rollout: Rollout): number | undefined {
+    if (this.#isClosed || this.#underWay.get(text) !== rollout) return undefined
+    const { clock, random, retry } = this.#options
+    rollout.failures++
+    const delayMs = backoffMs(rollout.failures, retry, random)
+    rollout.retry = clock.after(delayMs, () => {
+      delete rollout.retry
+      detach(this.#roll(text, rollout))
+    })
+    return delayMs
+  }
+
+  #cancel(text: string): void {
+    this.#underWay.get(text)?.retry?.cancel()
+    this.#underWay.delete(text)
   }
 
   /** The name no longer means this version; a version that no name means is let go. */
@@ -123,7 +171,7 @@ export class Rollouts {
   }
 
   #drop(text: string, name: string): void {
-    this.#underWay.delete(text)
+    this.#cancel(text)
     const meant = this.#meant.get(name)
     meant?.delete(text)
     if (meant?.size === 0) this.#meant.delete(name)

@@ -4,6 +4,7 @@ import { Rollouts } from '../../../src/control/rollout.ts'
 import { GatewayError } from '../../../src/domain/errors.ts'
 import type { ModelRef } from '../../../src/domain/model-ref.ts'
 import type { ModelVersion } from '../../../src/domain/model-version.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import { modelVersion } from '../../support/model-version.ts'
 
 const ONE = modelVersion('acme/churn', '1')
@@ -18,6 +19,7 @@ class Scene {
   readonly resident = new Set<string>()
   readonly retired: string[] = []
   readonly events: string[] = []
+  readonly clock = new ManualClock()
   readonly loads = new Map<string, PromiseWithResolvers<void>>()
   readonly rollouts = new Rollouts({
     resolve: (ref) => this.#resolve(ref),
@@ -29,6 +31,9 @@ class Scene {
       return load.promise
     },
     retire: (key) => this.retired.push(key),
+    retry: { baseMs: 1000, maxMs: 60_000 },
+    clock: this.clock,
+    random: () => 0,
     onEvent: (name) => this.events.push(name),
   })
 
@@ -42,6 +47,7 @@ class Scene {
     assert.ok(load, `${version.key} is being loaded`)
     if (error === undefined) load.resolve()
     else load.reject(error)
+    this.loads.delete(version.key)
     await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -87,10 +93,56 @@ describe('a rollout', () => {
     await scene.endLoad(TWO, new GatewayError('ARTIFACT_INVALID', 'not ONNX'))
     assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
     assert.deepEqual(scene.events, ['rollout.started', 'rollout.failed'])
+    assert.equal(scene.clock.pendingTimers, 0, 'the same bytes stay what they are')
     scene.versions.push(THREE)
     scene.rollouts.refresh('acme/churn')
     await scene.endLoad(THREE)
     assert.equal(scene.rollouts.resolve(LATEST).key, THREE.key)
+  })
+
+  it('is tried again, later each time, when it failed for a reason that may pass', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    for (const waitMs of [500, 1000, 2000]) {
+      await scene.endLoad(TWO, new GatewayError('STORE_UNAVAILABLE', 'no answer'))
+      assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+      await scene.clock.advance(waitMs - 1)
+      assert.equal(scene.loads.size, 0)
+      await scene.clock.advance(1)
+    }
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
+    assert.equal(scene.clock.pendingTimers, 0)
+  })
+
+  it('is not tried again for a version that was superseded, for a model that left, or after the end', async () => {
+    const ends: ReadonlyArray<(scene: Scene) => void> = [
+      (scene) => {
+        scene.versions.push(THREE)
+        scene.rollouts.refresh('acme/churn')
+      },
+      (scene) => scene.rollouts.forget(ONE),
+      (scene) => scene.rollouts.close(),
+    ]
+    for (const end of ends) {
+      const scene = new Scene()
+      scene.becomeResident(ONE)
+      scene.versions.push(TWO)
+      scene.rollouts.refresh('acme/churn')
+      await scene.endLoad(TWO, new GatewayError('STORE_UNAVAILABLE', 'no answer'))
+      assert.equal(scene.clock.pendingTimers, 1)
+      end(scene)
+      assert.equal(scene.clock.pendingTimers, 0)
+    }
+    const closed = new Scene()
+    closed.becomeResident(ONE)
+    closed.versions.push(TWO)
+    closed.rollouts.refresh('acme/churn')
+    closed.rollouts.close()
+    await closed.endLoad(TWO, new GatewayError('STORE_UNAVAILABLE', 'no answer'))
+    assert.equal(closed.clock.pendingTimers, 0)
   })
 
   it('goes straight to the newest when a newer version comes while one is being loaded', async () => {
