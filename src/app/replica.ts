@@ -55,6 +55,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const prober = new Prober({
     probe: (manifest, { tenant, settings }) => artifacts.probe(manifest.artifact, { tenant, ...settings }),
     maxWaiting: MAX_PROBES_WAITING,
+    clock,
     onFailed: (version, err) => log.event('artifact.probe-failed', { key: version.key, err }),
     onProbed: (version, manifest) => rooms.applyManifest(version, manifest),
   })

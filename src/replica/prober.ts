@@ -4,10 +4,14 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Manifest } from '../domain/artifact.ts'
+import { asGatewayError, ERRORS } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 
 const MAX_FAILED = 10_000
+/** After a failure that passes: a busy model answers, and so asks for its probe, thousands of times a second. */
+const TRY_AGAIN_MS = 60_000
 
 export interface ProberOptions {
   readonly probe: (manifest: Manifest, version: ModelVersion) => Promise<Manifest>
@@ -16,6 +20,7 @@ export interface ProberOptions {
   readonly onFailed: (version: ModelVersion, error: unknown) => void
   /** Artifacts that wait at most; the coldest are forgotten beyond it and come back with their next answer. */
   readonly maxWaiting: number
+  readonly clock: Clock
 }
 
 interface Waiting {
@@ -27,8 +32,8 @@ interface Waiting {
 export class Prober {
   readonly #options: ProberOptions
   readonly #waiting = new Map<string, Waiting>()
-  /** Artifacts whose probe failed are not asked again while this is remembered. */
-  readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED })
+  /** When artifacts whose probe failed may be probed again; infinity where trying again would not help. */
+  readonly #failed = new LRUCache<string, number>({ max: MAX_FAILED })
   #current: string | undefined
   #isRunning = false
   #isClosed = false
@@ -40,8 +45,8 @@ export class Prober {
   /** The model answered from an artifact that was not probed yet. */
   note(version: ModelVersion, manifest: Manifest): void {
     const { artifact } = manifest
-    if (this.#isClosed || manifest.probe !== undefined || artifact === this.#current || this.#failed.has(artifact))
-      return
+    if (this.#isClosed || manifest.probe !== undefined || artifact === this.#current) return
+    if ((this.#failed.get(artifact) ?? 0) > this.#options.clock.now()) return
     const waiting = this.#waiting.get(artifact)
     if (waiting !== undefined) {
       waiting.answers++
@@ -70,7 +75,9 @@ export class Prober {
         const manifest = await this.#options.probe(next.manifest, next.version)
         if (!this.#isClosed) this.#options.onProbed(next.version, manifest)
       } catch (error) {
-        this.#failed.set(next.manifest.artifact, true)
+        const isPassing = ERRORS[asGatewayError(error).code].retry !== 'no'
+        const again = isPassing ? this.#options.clock.now() + TRY_AGAIN_MS : Number.POSITIVE_INFINITY
+        this.#failed.set(next.manifest.artifact, again)
         if (!this.#isClosed) this.#options.onFailed(next.version, error)
       }
     }

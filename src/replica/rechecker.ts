@@ -17,12 +17,14 @@ export interface RecheckerOptions {
 
 /** Larger requests are not kept for this: the next one may be smaller. */
 const MAX_BODY_BYTES = 1_000_000
-/** Artifacts that were tried and are not tried again while they are remembered. */
+/** Artifacts whose tries are remembered. */
 const MAX_TRIED = 10_000
+/** Requests in vain before an artifact is left alone: parsing each of a client's that always sends NaN would cost more than it finds. */
+const MAX_TRIES = 10
 
 export class Rechecker {
   readonly #options: RecheckerOptions
-  readonly #tried = new LRUCache<string, true>({ max: MAX_TRIED })
+  readonly #tried = new LRUCache<string, number>({ max: MAX_TRIED })
   #isBusy = false
 
   constructor(options: RecheckerOptions) {
@@ -34,20 +36,31 @@ export class Rechecker {
     if (manifest.check !== 'first-request' || this.#isBusy || request === undefined) return
     // Binary tensors do not survive as JSON; a client that only ever sends those is trusted with the unchecked form.
     if (request.jsonBytes !== undefined || request.bodyBytes > MAX_BODY_BYTES) return
-    if (this.#tried.has(manifest.artifact)) return
-    this.#tried.set(manifest.artifact, true)
-    detach(this.#run(version, Buffer.concat(request.body)))
+    const tries = this.#tried.get(manifest.artifact) ?? 0
+    if (tries >= MAX_TRIES) return
+    const content = parsed(Buffer.concat(request.body))
+    this.#tried.set(manifest.artifact, content === undefined ? tries + 1 : MAX_TRIES)
+    if (content !== undefined) detach(this.#run(version, content))
   }
 
-  async #run(version: ModelVersion, body: Buffer): Promise<void> {
+  async #run(version: ModelVersion, request: unknown): Promise<void> {
     const { recheck, onChecked, onFailed } = this.#options
     this.#isBusy = true
     try {
-      onChecked(version, await recheck(version, JSON.parse(body.toString())))
+      onChecked(version, await recheck(version, request))
     } catch (error) {
       onFailed(version, error)
     } finally {
       this.#isBusy = false
     }
+  }
+}
+
+/** undefined for what requests may hold and JSON may not, such as a bare NaN: the next one may be plain. */
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString())
+  } catch {
+    return undefined
   }
 }

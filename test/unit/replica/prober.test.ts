@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Manifest } from '../../../src/domain/artifact.ts'
+import { GatewayError } from '../../../src/domain/errors.ts'
 import { Prober } from '../../../src/replica/prober.ts'
 import { manifest } from '../../support/manifest.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import { modelVersion } from '../../support/model-version.ts'
 
 function scene() {
   const probes: PromiseWithResolvers<Manifest>[] = []
   const asked: string[] = []
   const told: string[] = []
+  const clock = new ManualClock({ now: 1000 })
   const prober = new Prober({
     probe: ({ artifact }) => {
       asked.push(artifact)
@@ -19,6 +22,7 @@ function scene() {
     onProbed: ({ name }) => told.push(name),
     onFailed: ({ name }) => told.push(`failed ${name}`),
     maxWaiting: 3,
+    clock,
   })
   const note = (name: string) => prober.note(modelVersion(name), manifest(`artifact-of-${name}`))
   const end = async (error?: Error) => {
@@ -28,7 +32,7 @@ function scene() {
     else probe.reject(error)
     await new Promise((resolve) => setImmediate(resolve))
   }
-  return { prober, asked, told, note, end }
+  return { prober, asked, told, note, end, clock }
 }
 
 describe('the prober', () => {
@@ -50,6 +54,26 @@ describe('the prober', () => {
     note('a')
     assert.deepEqual(asked, ['artifact-of-a'])
     assert.deepEqual(told, ['failed a'])
+  })
+
+  it('asks again, after a while, where the reason passes', async () => {
+    for (const code of ['MODEL_LOADING', 'OVERLOADED', 'DRAINING', 'CAPACITY_EXHAUSTED'] as const) {
+      const { asked, note, end, clock } = scene()
+      note('a')
+      await end(new GatewayError(code, 'later'))
+      clock.tick(59_999)
+      note('a')
+      assert.equal(asked.length, 1)
+      clock.tick(1)
+      note('a')
+      assert.equal(asked.length, 2)
+    }
+    const { asked, note, end, clock } = scene()
+    note('a')
+    await end(new GatewayError('ARTIFACT_INVALID', 'no such operator'))
+    clock.tick(86_400_000)
+    note('a')
+    assert.equal(asked.length, 1)
   })
 
   it('forgets what exceeds its bound, until it answers again', async () => {

@@ -42,6 +42,17 @@ describe('the rechecker', () => {
     assert.deepEqual(asked, [])
   })
 
+  it('leaves the one try to the next request when this one is not what JSON can hold', async () => {
+    const { rechecker, asked, told } = scene()
+    const body = [Buffer.from('{"inputs":[{"data":[NaN]}]}')]
+    rechecker.note(MODEL, UNCHECKED, { body, bodyBytes: 27 })
+    await settle()
+    rechecker.note(MODEL, UNCHECKED, REQUEST)
+    await settle()
+    assert.deepEqual(asked, [{ inputs: [] }])
+    assert.deepEqual(told, ['given'])
+  })
+
   it('tells of a check that failed, and does not try the artifact again', async () => {
     const { rechecker, asked, told } = scene(() => Promise.reject(new Error('gone')))
     rechecker.note(MODEL, UNCHECKED, REQUEST)
