@@ -4,7 +4,7 @@
  */
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { EntryTable } from '../cache/entry-table.ts'
-import { lru } from '../cache/eviction-policy.ts'
+import { POLICIES } from '../cache/eviction-policy.ts'
 import { Ledger } from '../cache/ledger.ts'
 import { MappingBudget } from '../cache/mapping-budget.ts'
 import type { Placement } from '../cache/placement.ts'
@@ -25,7 +25,7 @@ import { ModelPaces } from '../replica/model-paces.ts'
 import { Replica } from '../replica/replica.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
 import type { Resident } from '../replica/residents.ts'
-import { batchingOf } from '../replica/residents.ts'
+import { batchingOf, demandOf } from '../replica/residents.ts'
 import type { SessionWorker } from '../replica/session-worker.ts'
 import { Sessions } from '../replica/sessions.ts'
 import { StatisticsTable } from '../replica/statistics.ts'
@@ -76,6 +76,8 @@ export type ReplicaRooms = ReturnType<typeof replicaRooms>
 const MAX_ENTRIES = 200_000
 const MAX_FAILURES = 10_000
 const MAX_ESTIMATES = 50_000
+/** Bodies that a worker is handed at once, unless a single one is larger. */
+const HAND_OVER_BYTES = 32 * 2 ** 20
 /** A file check this fresh is not repeated before an open. */
 const CHECK_FRESH_MS = 5000
 
@@ -91,7 +93,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   const table = new EntryTable({
     clock,
     ledger,
-    policy: lru,
+    policy: POLICIES[cache.policy],
     minResidencyMs: cache.minResidencyMs,
     maxLoadWaiters: scheduler.maxLoadWaiters,
     maxEntries: MAX_ENTRIES,
@@ -111,7 +113,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   const queues: WorkerQueues<ReplicaRequest> = new WorkerQueues({
     starvationMs: scheduler.starvationMs,
     weightOf: (tenant) => scheduler.tenantWeights[tenant] ?? 1,
-    limits: { ...scheduler, maxBytes: scheduler.maxQueuedBytes },
+    limits: { ...scheduler, maxBytes: HAND_OVER_BYTES },
     view: {
       pace: (key) => paces.paceOf(key),
       canRun: (key) => delays.mayRun(key, queues, clock.now()),
@@ -237,7 +239,10 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       resident.manifest = manifest
       // What is open is not what should be: the next request opens the other form.
       if (hasOtherForm) table.drain(key, 'checked')
-      else applyBatching(resident)
+      else {
+        table.remeasure(key, demandOf(manifest))
+        applyBatching(resident)
+      }
     },
     /** Refuses what is new and what waits for a load, and waits for what is queued. @returns false when something was cut off */
     async stop(timeoutMs: number): Promise<boolean> {

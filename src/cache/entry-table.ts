@@ -246,6 +246,12 @@ export class EntryTable {
     return this.#room.makeRoom(bytes)
   }
 
+  /** More is known of what a ready entry needs: charges it, and evicts others if that is more than the budget has. */
+  remeasure(key: string, measured: Demand): void {
+    this.#ledger.remeasure(key, measured)
+    this.rebalance()
+  }
+
   /** To be called when placements changed what is charged: evicts what exceeds the budget, grants what fits. */
   rebalance(): void {
     this.#room.rebalance()

@@ -37,7 +37,7 @@ export interface LedgerSnapshot {
 }
 
 interface Charge {
-  readonly demand: Demand
+  demand: Demand
   phase: HoldPhase
   readonly placements: Map<number, number>
   /** Promised for the first placement while none is open, so that it can always be opened again. */
@@ -126,6 +126,17 @@ export class Ledger {
       firstBytes: measured.privateBytes,
       privateBytes: measured.privateBytes,
     })
+  }
+
+  /** More is known of what a resident key needs; open placements keep what they were measured at. Does nothing to others. */
+  remeasure(key: string, measured: Demand): void {
+    const charge = this.#charges.get(key)
+    if (charge?.phase !== 'resident') return
+    this.#count(charge, -1)
+    charge.demand = measured
+    if (charge.placements.size === 0) charge.firstBytes = measured.privateBytes
+    charge.privateBytes = privateBytesOf(charge)
+    this.#count(charge, 1)
   }
 
   /**

@@ -41,6 +41,8 @@ const MAX_REPLAYS = 2
 const LOOK_AGAIN_MS = 20
 const HANG_LOOK_MS = 1000
 const HANG_TIMES_EXPECTED = 20
+/** A large model that could not be compiled is optimised at every open. */
+const OPEN_HANG_TIMES = 10
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
@@ -146,6 +148,7 @@ export class Dispatcher {
     request.lease = undefined
     this.#pending--
     lease.release()
+    request.onReleased?.()
     if (this.#pending === 0) for (const end of this.#onIdle) end()
   }
 
@@ -172,7 +175,8 @@ export class Dispatcher {
   /** A deadline ends a request's wait, never a worker: only a run out of all proportion does. */
   #killHanging(): void {
     const { clock, hangMs, onHang } = this.#options
-    const limitMs = ({ expectedMs }: HandOver<ReplicaRequest>) => Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
+    const limitMs = ({ expectedMs }: HandOver<ReplicaRequest>, isOpening: boolean) =>
+      (isOpening ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
     for (const lane of this.#lanes.values()) {
       const hanging = lane.hangingOn(clock.now(), limitMs)
       if (hanging === undefined) continue
@@ -239,12 +243,13 @@ export class Dispatcher {
     if (!lane.isUp) throw new ChildGoneError(`worker ${worker.id} went away before it was sent anything`)
     const done = sessions.use(session.placement, items.length)
     try {
-      lane.send(handOver, clock.now())
+      lane.send(handOver, clock.now(), session.opening !== undefined)
       const running = worker.run(
         session.placement.id,
         items.map((request) => request.content),
       )
       const openMs = session.opening === undefined ? 0 : await this.#opened(session.opening, handOver, running)
+      if (openMs > 0) lane.opened(handOver, clock.now())
       const report = await running
       answer(items, report)
       this.#learn(handOver, report)

@@ -10,12 +10,15 @@ type Given = HandOver<ReplicaRequest>
 
 /** Hand-overs that one worker may have at a time; the time bound is the tighter one as a rule. */
 const MAX_AHEAD = 8
+/** Of them, those for which room is still being made: a process need not stand idle meanwhile. */
+const MAX_UNSENT = 5
 
 export class Lane {
   readonly worker: SessionWorker
   readonly #given = new Set<Given>()
   /** In the order sent, which is the order in which the process does them. */
   readonly #sent = new Set<Given>()
+  readonly #opening = new Set<Given>()
   /** Monotonic time since which the process has been at the oldest hand-over it was sent. */
   #busySince = 0
   #expectedMs = 0
@@ -33,8 +36,9 @@ export class Lane {
 
   /** May it be given more, so that it has about `aheadMs` of work left when it ends what it does? */
   hasRoom(aheadMs: number): boolean {
-    const { size } = this.#given
-    return this.isUp && (size === 0 || (size < MAX_AHEAD && this.#expectedMs < aheadMs))
+    const unsent = this.#given.size - this.#sent.size
+    if (!this.isUp || this.#given.size >= MAX_AHEAD || unsent >= MAX_UNSENT) return false
+    return this.#sent.size === 0 || this.#expectedMs < aheadMs
   }
 
   give(handOver: Given): void {
@@ -42,19 +46,29 @@ export class Lane {
     this.#expectedMs += handOver.expectedMs
   }
 
-  send(handOver: Given, now: number): void {
+  /** `isOpening`: its session is being opened just before it. */
+  send(handOver: Given, now: number, isOpening: boolean): void {
     if (this.#sent.size === 0) this.#busySince = now
+    if (isOpening) this.#opening.add(handOver)
     this.#sent.add(handOver)
   }
 
+  /** The session that the hand-over waited for is open: its run begins, or is the next to. */
+  opened(handOver: Given, now: number): void {
+    this.#opening.delete(handOver)
+    if (this.#sent.values().next().value === handOver) this.#busySince = now
+  }
+
   /** What the process has been at for longer than `limitMs` says it may. */
-  hangingOn(now: number, limitMs: (handOver: Given) => number): Given | undefined {
+  hangingOn(now: number, limitMs: (handOver: Given, isOpening: boolean) => number): Given | undefined {
     const [oldest] = this.#sent
-    return oldest !== undefined && now - this.#busySince > limitMs(oldest) ? oldest : undefined
+    if (oldest === undefined || now - this.#busySince <= limitMs(oldest, this.#opening.has(oldest))) return undefined
+    return oldest
   }
 
   /** The hand-over ended, however. */
   end(handOver: Given, now: number): void {
+    this.#opening.delete(handOver)
     if (this.#sent.delete(handOver)) this.#busySince = now
     if (!this.#given.delete(handOver)) return
     this.#expectedMs = this.#given.size === 0 ? 0 : this.#expectedMs - handOver.expectedMs

@@ -62,6 +62,9 @@ export interface Load {
   readonly timings: PhaseTimings
 }
 
+/** Each look goes through all that might be evicted: under thrash, many loads look. */
+const MIN_ROOM_WAIT_MS = 50
+
 export class Loads {
   readonly #options: LoadsOptions
   readonly #paging: Semaphore
@@ -173,7 +176,9 @@ export function compileSource(staged: StagedSource, version: ModelVersion): Comp
 
 /** Undefined when waiting does not help. */
 function waitForRoomMs(error: unknown): number | undefined {
-  return error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED' ? error.facts.retryAfterMs : undefined
+  if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return undefined
+  const { retryAfterMs } = error.facts
+  return retryAfterMs === undefined ? undefined : Math.max(MIN_ROOM_WAIT_MS, retryAfterMs)
 }
 
 function bound(staged: StagedSource): StagedSource {

@@ -74,6 +74,7 @@ export class Replica {
     const leave = occupancy.enter(tenant, key, request.bodyBytes)
     const timeoutMs = request.timeoutMs ?? settings.deadlineMs ?? deadlineMs
     const own = new ReplicaRequest(version, request, timeoutMs, request.signal, clock)
+    own.onReleased = leave
     let isSuccess = false
     try {
       this.#lease(own, request.ifAbsent)
@@ -85,7 +86,8 @@ export class Replica {
     } catch (error) {
       throw named(error, version)
     } finally {
-      leave()
+      // What a worker still has counts until it is done with it: a client cannot make room by leaving.
+      if (own.lease === undefined) leave()
       const now = clock.now()
       drainRate.record(1, now)
       statistics.request(key, isSuccess, own.cache === 'hit', now - own.arrivedAt, own.timings.queue ?? 0)

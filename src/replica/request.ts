@@ -34,6 +34,8 @@ export class ReplicaRequest {
   expectedMs = 0
   /** Its right to the ready entry; the dispatcher's from the queue to the end of the hand-over. */
   lease: Lease | undefined
+  /** Called when nobody works on it any more, which may be long after its client has left. */
+  onReleased: (() => void) | undefined
   /** How often a worker died before it began to run this request. */
   replays = 0
   cache: CacheOutcome = 'hit'

@@ -34,7 +34,7 @@ export interface Session {
 }
 
 /** How often room is made before an open gives up; each time something else had taken it. */
-const MAX_TRIES = 5
+const MAX_TRIES = 20
 /** Runs until packing is tried again when there was no memory for it. */
 const PACK_AGAIN_RUNS = 1000
 
@@ -223,7 +223,7 @@ export class Sessions {
   async #makeBytes(missing: number): Promise<boolean> {
     if (!this.#options.table.makeRoom(missing)) return false
     // What was evicted gives its bytes back when it is closed.
-    await Promise.all(this.#closing.values())
+    if (this.#closing.size > 0) await Promise.race(this.#closing.values())
     return true
   }
 }

@@ -41,7 +41,7 @@ export interface Gateway {
   /** Every version the registry lists; `READY` ones only when asked. */
   index(options: { readonly readyOnly: boolean }): Promise<readonly IndexRow[]>
   modelNames(): readonly string[]
-  /** Resolves when the model is resident and open; loading what is loaded loads it again from its source. */
+  /** Resolves when the model is resident and open; what is loaded stays as it is: versions do not change under their key. */
   load(ref: ModelRef, signal: AbortSignal): Promise<{ readonly name: string; readonly version: string }>
   /** Resolves when the model's memory is given back. Its versions stay in the registry; the next request loads it again. */
   unload(ref: ModelRef, signal: AbortSignal): Promise<{ readonly name: string; readonly version: string }>
