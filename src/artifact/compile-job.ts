@@ -6,7 +6,7 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { readProcessMemory } from '../child/memory.ts'
-import type { GatewayError } from '../domain/errors.ts'
+import type { ErrorCode, GatewayError } from '../domain/errors.ts'
 import { asGatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
@@ -210,7 +210,11 @@ function throwIfFinal(error: unknown): void {
       { strike: 'memory' },
       asGatewayError(error).cause,
     )
+  if (PASSING.has(asGatewayError(error).code)) throw error
 }
+
+/** What will be otherwise at another time: no reason to keep the model plain for ever. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['MODEL_LOAD_FAILED', 'MODEL_LOADING'])
 
 /** Refusals of this room carry details; what the engine refuses is judged by whether the original opens. */
 function isRefusal(error: unknown): error is GatewayError {

@@ -77,7 +77,7 @@ export class CompilerChild {
 
   /**
    * @throws GatewayError as the child answered it; ARTIFACT_INVALID with `strike` in its details when the child died of the job or had
-   * to be killed; DRAINING when the child was told to end meanwhile
+   * to be killed for it; MODEL_LOAD_FAILED when someone else killed it; DRAINING when the child was told to end meanwhile
    */
   async call<T>(kind: number, request: object, { deadlineMs, checkMs }: CallDeadlines): Promise<T> {
     const deadline = (ms: number) =>
@@ -123,10 +123,18 @@ export class CompilerChild {
     const ms = this.#killedAfterMs
     if (ms !== undefined) {
       const deadlineMs = Math.round(ms)
-      const message = `compiling took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.compileDeadlineMs`
+      const message = this.#isChecking
+        ? `a run of the model on made-up inputs took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.checkMs`
+        : `compiling took longer than ${deadlineMs} ms and was stopped; make the model simpler, or raise artifact.compileDeadlineMs`
       return refusal(message, { strike: 'deadline', phase, deadlineMs }, cause)
     }
     if (this.#isEnding) return new GatewayError('DRAINING', 'the compiler was stopped', {}, { cause })
+    // Nobody here sent it: the machine ran out of memory, or an operator ended the process. A crash has a signal of its own.
+    if (signal === 'SIGKILL') {
+      const message =
+        'the compiler process was killed from outside, as the system does when the machine is out of memory; it is tried again'
+      return new GatewayError('MODEL_LOAD_FAILED', message, { details: { signal } }, { cause })
+    }
     const how = signal ?? `exit code ${code}`
     const cap = formatByteSize(this.dataLimitBytes)
     const message = `the compiler process died of ${how} under this model (memory cap ${cap}); the model crashes the engine or needs more memory`

@@ -45,7 +45,32 @@ export function runError(thrown: unknown): GatewayError {
   )
 }
 
+/**
+ * What the engine and the system say when memory, mappings, descriptors or a file were not there at that moment. It says nothing about
+ * the model's bytes: the same file opens when there is room again.
+ */
+const PASSING = [
+  ...OURS,
+  /bad_array_new_length/,
+  /cannot allocate/i,
+  /\bmmap\b/i,
+  /too many open files/i,
+  /no such file|file doesn't exist|path does not exist/i,
+  /temporarily unavailable/i,
+  /input\/output error/i,
+]
+
+/** ARTIFACT_INVALID for what lies in the bytes, MODEL_LOAD_FAILED for what passes; the engine's words in `cause`. */
 export function openError(thrown: unknown): GatewayError {
+  const text = textOf(thrown)
+  if (PASSING.some((phrase) => phrase.test(text))) {
+    return new GatewayError(
+      'MODEL_LOAD_FAILED',
+      'the engine could not get what it needs to open the model (memory, mappings, files); the log has its words',
+      {},
+      { cause: thrown },
+    )
+  }
   return new GatewayError(
     'ARTIFACT_INVALID',
     'the engine cannot open the model; the log has its words',

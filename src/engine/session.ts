@@ -28,7 +28,7 @@ export class EngineSession {
     this.#datatypes = new Map(this.signature.outputs.map((output) => [output.name, output.datatype]))
   }
 
-  /** `file`: absolute path. @throws GatewayError ARTIFACT_INVALID, the engine's words in `cause` */
+  /** `file`: absolute path. @throws GatewayError ARTIFACT_INVALID, or MODEL_LOAD_FAILED when it may pass; the engine's words in `cause` */
   static async open(file: string, options: SessionOptions): Promise<EngineSession> {
     let session: InferenceSession
     try {

@@ -41,12 +41,15 @@ export class Placement {
     this.#batching = { isBatchSafe: spec.isBatchSafe, maxRows: spec.maxRows }
   }
 
-  /** @throws GatewayError ARTIFACT_INVALID */
+  /**
+   * What workers open was opened and checked when it was compiled, so a failure is the moment's, never the bytes' for good: its files
+   * are looked at again before the next try. @throws GatewayError MODEL_LOAD_FAILED, the engine's words in `cause`
+   */
   static async open(spec: OpenSpec, clock: Clock): Promise<Placement> {
     const { intraOpThreads, isPacked } = spec
     const options =
       spec.form === 'mapped' ? mappedOptions({ isPacked, intraOpThreads }) : plainOptions({ intraOpThreads })
-    return new Placement(await EngineSession.open(spec.file, options), spec, clock)
+    return new Placement(await openChecked(spec.file, options), spec, clock)
   }
 
   setBatching(batching: Batching): void {
@@ -153,6 +156,21 @@ export class Placement {
     } catch (error) {
       return { error: asGatewayError(error) }
     }
+  }
+}
+
+async function openChecked(file: string, options: Parameters<typeof EngineSession.open>[1]): Promise<EngineSession> {
+  try {
+    return await EngineSession.open(file, options)
+  } catch (error) {
+    const failed = asGatewayError(error)
+    if (failed.code === 'MODEL_LOAD_FAILED') throw failed
+    throw new GatewayError(
+      'MODEL_LOAD_FAILED',
+      'the engine could not open the compiled form of the model, which opened before; the log has its words',
+      {},
+      { cause: failed.cause ?? failed },
+    )
   }
 }
 

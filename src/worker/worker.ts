@@ -52,7 +52,7 @@ export class Worker {
   /**
    * Opens a model. Runs and a close may be sent right behind it, without waiting: the process does everything in order. If it fails,
    * runs of this placement fail with the same error until it is closed or opened again.
-   * @throws GatewayError ARTIFACT_INVALID; ChildGoneError
+   * @throws GatewayError MODEL_LOAD_FAILED; ChildGoneError
    */
   async open(spec: OpenSpec): Promise<OpenReport> {
     return JSON.parse((await this.#call(COMMAND.open, [json(spec)])).toString()) as OpenReport

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { modelBytes, modelClass } from '../../loadtest/models/index.ts'
 import type { OnnxModel } from '../../loadtest/models/onnx-model.ts'
@@ -126,20 +127,38 @@ test('a model that runs past the deadline is stopped, is a strike, and the next 
   assert.ok(fixture.events.some((event) => event.name === 'compiler.replaced' && event.fields.reason === 'gone'))
 })
 
-test('a compiler that is killed costs its model a strike that names the signal', async (t) => {
+/** Compiles a model, and sends its compiler a signal as soon as there is one. */
+async function compileUnder(t: TestContext, signal: NodeJS.Signals) {
   const fixture = new StoreFixture(t)
   const store = await fixture.open()
-  const source = await fixture.source(slow().model)
-  const compiling = store.compile(source)
+  const compiling = store.compile(await fixture.source(slow().model))
   const pid = fixture.events.find((event) => event.name === 'compiler.started')?.fields.pid
   assert.ok(typeof pid === 'number')
-  process.kill(pid, 'SIGKILL')
+  process.kill(pid, signal)
+  return { fixture, store, compiling }
+}
+
+test('a compiler that crashes costs its model a strike that names the signal', async (t) => {
+  const { fixture, store, compiling } = await compileUnder(t, 'SIGSEGV')
   await assert.rejects(
     compiling,
     (error) =>
       error instanceof GatewayError &&
       error.facts.details?.strike === 'crash' &&
-      error.facts.details.signal === 'SIGKILL',
+      error.facts.details.signal === 'SIGSEGV',
+  )
+  assert.equal((await store.compile(await fixture.source(xs()))).manifest.form, 'mapped')
+})
+
+test('a compiler that the system kills, as for want of memory, is a failure that passes and no strike', async (t) => {
+  const { fixture, store, compiling } = await compileUnder(t, 'SIGKILL')
+  await assert.rejects(
+    compiling,
+    (error) =>
+      error instanceof GatewayError &&
+      error.code === 'MODEL_LOAD_FAILED' &&
+      error.facts.details?.strike === undefined &&
+      error.facts.details?.signal === 'SIGKILL',
   )
   assert.equal((await store.compile(await fixture.source(xs()))).manifest.form, 'mapped')
 })

@@ -53,6 +53,21 @@ describe('errors of the engine', () => {
     assert.equal(runError('odd').code, 'INFERENCE_FAILED')
   })
 
+  it('tell an open that found no memory, mapping, descriptor or file from bytes that are no model', () => {
+    for (const text of [
+      'std::bad_alloc',
+      'Failed to allocate memory for requested buffer of size 1024',
+      'external_data_loader: mmap failed with Cannot allocate memory',
+      'system error number 24: Too many open files',
+      "Load model from /c/a.onnx failed:Load model /c/a.onnx failed. File doesn't exist",
+      'External data path validation failed for initializer: w. External data path does not exist: "/c/blobs/aa"',
+    ]) {
+      const error = openError(new Error(text))
+      assert.equal(error.code, 'MODEL_LOAD_FAILED', text)
+      assert.doesNotMatch(error.message, /\/c/)
+    }
+  })
+
   it('keep paths out of what is said of a model that cannot be opened', () => {
     const cause = new Error('Load model from /secret/model.onnx failed:Protobuf parsing failed.')
     const error = openError(cause)
