@@ -18,7 +18,7 @@ import type { CompileCall, CompileReply } from './compiler-protocol.ts'
 import { walkFile } from './examine-job.ts'
 import { ExternalWindows } from './external-windows.ts'
 import { decodeGiven } from './given-inputs.ts'
-import { graphFile, stagingFolder } from './layout.ts'
+import { graphFile } from './layout.ts'
 import { PhaseWatch } from './phase-watch.ts'
 import { copyPlain } from './plain-copy.ts'
 import { withFile } from './range-reader.ts'
@@ -42,9 +42,8 @@ interface Job {
   readonly onCheck: () => void
 }
 
-/** `jobId` tells this process's jobs apart. @throws GatewayError ARTIFACT_INVALID */
-export async function compile(call: CompileCall, jobId: number, onCheck: () => void): Promise<CompileReply> {
-  const staging = join(call.cache, stagingFolder, `${call.artifact}-${process.pid}-${jobId}`)
+/** `staging`: a folder on the cache's file system for this job alone, gone when it ends. @throws GatewayError ARTIFACT_INVALID */
+export async function compile(call: CompileCall, staging: string, onCheck: () => void): Promise<CompileReply> {
   mkdirSync(staging, { recursive: true })
   const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {

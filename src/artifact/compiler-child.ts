@@ -1,4 +1,6 @@
 /** One compiler process as its parent sees it: calls with a deadline, and what to think of a death. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
@@ -7,6 +9,7 @@ import { GatewayError } from '../domain/errors.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
 import { CHECKING } from './compiler-protocol.ts'
+import { stagingFolder } from './layout.ts'
 import { refusal } from './refusal.ts'
 
 export interface CompilerChildOptions {
@@ -17,7 +20,7 @@ export interface CompilerChildOptions {
   readonly dataLimitBytes: number
   readonly isBackground: boolean
   onLine(line: string): void
-  /** The process is gone. */
+  /** The process is gone, and what it staged. */
   onExit(): void
 }
 
@@ -27,6 +30,8 @@ export interface CallDeadlines {
   /** and from the moment on when it runs the model on made-up inputs, which may not suit it at all. */
   readonly checkMs: number
 }
+
+let serial = 0
 
 export class CompilerChild {
   readonly dataLimitBytes: number
@@ -46,9 +51,11 @@ export class CompilerChild {
   constructor(options: CompilerChildOptions) {
     this.dataLimitBytes = options.dataLimitBytes
     this.#clock = options.clock
+    // All that it stages lies in one folder, so that a child that was killed leaves nothing either.
+    const staging = join(options.cache, stagingFolder, `compiler-${++serial}`)
     this.#child = spawnChild({
       entry: new URL('./compiler-main.ts', import.meta.url),
-      args: [options.cache],
+      args: [staging],
       dataLimitBytes: options.dataLimitBytes,
       isBackground: options.isBackground,
       onLine: (_stream, line) => options.onLine(line),
@@ -56,14 +63,16 @@ export class CompilerChild {
     this.#calls = new ChildCalls(this.#child.channel, (said) => {
       if (said.toString() === CHECKING) this.#onChecking()
     })
-    this.exited = this.#child.exited.then((exit) => {
+    this.exited = this.#child.exited.then(async (exit) => {
       this.#isGone = true
+      // What cannot be removed now goes with the whole staging folder at the next start.
+      await rm(staging, { recursive: true, force: true }).catch(() => {})
       options.onExit()
       return exit
     })
   }
 
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone, and what it staged. */
   readonly exited: Promise<ExitInfo>
 
   get pid(): number {

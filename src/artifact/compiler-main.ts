@@ -1,4 +1,5 @@
-/** Entry point of a compiler child, whose argument is the cache folder: one job at a time, as the parent sends them; ends when the channel closes. */
+/** Entry point of a compiler child, whose argument is its own staging folder: one job at a time, as the parent sends them; ends when the channel closes. */
+import { join } from 'node:path'
 import { serveCalls } from '../child/calls.ts'
 import { parentChannel } from '../child/spawn.ts'
 import { ortVersion } from '../engine/ort.ts'
@@ -11,6 +12,7 @@ import { probe } from './probe-job.ts'
 import { wrapDiskFull } from './refusal.ts'
 import { verify } from './verify-job.ts'
 
+const staging = process.argv[2] ?? ''
 let jobs = 0
 
 async function handle(kind: number, payload: Buffer): Promise<unknown> {
@@ -21,7 +23,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
     case COMPILER_CALLS.examine:
       return examine(call as ExamineCall)
     case COMPILER_CALLS.compile:
-      return await compile(call as CompileCall, ++jobs, () => channel.say(Buffer.from(CHECKING)))
+      return await compile(call as CompileCall, join(staging, String(++jobs)), () => channel.say(Buffer.from(CHECKING)))
     case COMPILER_CALLS.probe:
       return await probe(call as ProbeCall)
     case COMPILER_CALLS.verify:
@@ -32,7 +34,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
 }
 
 /** Jobs wait for it; its own failure is not theirs. */
-const primed = prime(process.argv[2] ?? '').catch(() => {})
+const primed = prime(join(staging, 'prime')).catch(() => {})
 
 const channel = serveCalls(
   parentChannel(),

@@ -2,11 +2,10 @@
  * A compile of the smallest model there is, at the start of a compiler child: the engine sets itself up and Node compiles our own code
  * now rather than under the first customer, whom it would cost 30 ms.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { compile } from './compile-job.ts'
 import { examine } from './examine-job.ts'
-import { stagingFolder } from './layout.ts'
 import { DIM, GRAPH, MODEL, NODE, OPSET_ID, SHAPE, TENSOR_TYPE, TYPE, VALUE_INFO } from './onnx-fields.ts'
 import { bytesField, textField, varintField } from './wire-write.ts'
 
@@ -15,11 +14,10 @@ const OPSET = 17
 const FLOAT = 1
 const LIMITS = { maxNodes: 1, extraDomains: [] }
 
-/** Leaves nothing behind. Whatever goes wrong here goes wrong again, and is told, with the first real job. */
-export async function prime(cache: string): Promise<void> {
-  const folder = mkdtempSync(join(cache, stagingFolder, 'prime-'))
+/** Works in `folder`, which it makes and takes away again. Whatever goes wrong here goes wrong again, and is told, with the first real job. */
+export async function prime(folder: string): Promise<void> {
   try {
-    mkdirSync(join(folder, stagingFolder))
+    mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, 'model.onnx'), identityModel())
     const source = { dir: folder, modelFile: 'model.onnx', limits: LIMITS }
     const { files, bytes, signature } = examine({ ...source, allowHardLinks: false, allowOrt: false })
@@ -37,7 +35,7 @@ export async function prime(cache: string): Promise<void> {
         warmUp: [],
         makesInputs: true,
       },
-      0,
+      join(folder, 'staging'),
       () => {},
     )
   } finally {

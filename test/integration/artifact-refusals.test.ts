@@ -1,6 +1,6 @@
 /** What is no model, reaches outside, or means harm is refused with a reason, and the compiler serves the next one. */
 import assert from 'node:assert/strict'
-import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
@@ -125,6 +125,8 @@ test('a model that runs past the deadline is stopped, is a strike, and the next 
   })
   assert.equal((await store.compile(await fixture.source(xs()))).manifest.form, 'mapped')
   assert.ok(fixture.events.some((event) => event.name === 'compiler.replaced' && event.fields.reason === 'gone'))
+  await store.close()
+  assert.deepEqual(readdirSync(join(fixture.cache, 'tmp')), [], 'the killed compiler left its staging behind')
 })
 
 /** Compiles a model, and sends its compiler a signal as soon as there is one. */
