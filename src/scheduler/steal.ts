@@ -19,9 +19,15 @@ export function mayDuplicate({ isMapped, privateBytes }: Pick<StealQuestion, 'is
   return isMapped || privateBytes <= MAX_DUPLICATED_BYTES
 }
 
+/**
+ * Waiting this much longer at home is better than one more session: with thousands of small models and all cores busy, a worker
+ * is idle for moments only, and spends them on opening what it will hardly run (5 % of the answers of such a load).
+ */
+const PATIENCE_MS = 10
+
 /** Only if it serves the requests sooner: where the model is open already that is as soon as its home is busy at all. */
 export function maySteal(question: StealQuestion): boolean {
   const { homeWaitMs, openMs, hasPlacementHere } = question
   if (hasPlacementHere) return homeWaitMs > 0
-  return mayDuplicate(question) && homeWaitMs > openMs
+  return mayDuplicate(question) && homeWaitMs > openMs + PATIENCE_MS
 }

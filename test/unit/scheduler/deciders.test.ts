@@ -66,11 +66,11 @@ describe('a hand-over', () => {
 })
 
 describe('stealing', () => {
-  const question = { homeWaitMs: 30, openMs: 20, hasPlacementHere: false, isMapped: true, privateBytes: 1e9 }
+  const question = { homeWaitMs: 31, openMs: 20, hasPlacementHere: false, isMapped: true, privateBytes: 1e9 }
 
   it('pays only when the wait at home is longer than the open here', () => {
     assert.equal(maySteal(question), true)
-    assert.equal(maySteal({ ...question, homeWaitMs: 20 }), false)
+    assert.equal(maySteal({ ...question, homeWaitMs: 30 }), false)
   })
 
   it('costs nothing where the model is open, but leaves an idle home its work', () => {

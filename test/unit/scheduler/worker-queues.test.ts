@@ -50,7 +50,7 @@ describe('the queues of the workers', () => {
 
   it('leave a model to its home while waiting there costs less than opening it elsewhere', () => {
     const queues = bench(['w0', 'w1'], {
-      stealCost: () => ({ openMs: 25, hasPlacementHere: false, isMapped: true, privateBytes: 0 }),
+      stealCost: () => ({ openMs: 15, hasPlacementHere: false, isMapped: true, privateBytes: 0 }),
     })
     const home = queues.enqueue(item('a')) ?? assert.fail()
     const other = home === 'w0' ? 'w1' : 'w0'
