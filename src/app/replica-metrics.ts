@@ -23,6 +23,7 @@ export type ReplicaCounters = ReturnType<typeof observeReplica>
 export function observeReplica(metrics: Metrics) {
   return {
     loads: metrics.counter('modelmux_loads_total'),
+    compiles: metrics.counter('modelmux_compiles_total'),
     loadSeconds: metrics.histogram('modelmux_load_duration_seconds'),
     evictions: metrics.counter('modelmux_evictions_total'),
     ageAtEviction: metrics.histogram('modelmux_age_at_eviction_seconds').with({}),

@@ -5,9 +5,10 @@ import type { ArtifactStore } from '../artifact/artifact-store.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
 import type { Config } from '../config/schema.ts'
+import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { StagedSource } from '../replica/loads.ts'
+import type { Load, StagedSource } from '../replica/loads.ts'
 import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
 import { Rechecker } from '../replica/rechecker.ts'
@@ -82,6 +83,8 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       onLoadEnded: (version, load, error) => {
         const outcome = error === undefined ? (load.hasCompiled ? 'compiled' : 'loaded') : error.code
         counters.loads.with({ outcome }).add()
+        const compiled = compileOutcome(load, error)
+        if (compiled !== undefined) counters.compiles.with({ outcome: compiled }).add()
         for (const [phase, ms] of Object.entries(load.timings)) counters.loadSeconds.with({ phase }).observe(ms / 1000)
         if (error === undefined) log.event('model.loaded', { key: version.key, ...load.timings })
         else log.event('model.load-failed', { key: version.key, code: error.code, err: error })
@@ -156,6 +159,12 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     applySettings: (version) => rooms.applySettings(version),
     stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),
   }
+}
+
+/** undefined when the load needed no compile, or did not get as far as one. */
+function compileOutcome({ timings }: Load, error: GatewayError | undefined): string | undefined {
+  if (timings.compile !== undefined) return 'compiled'
+  return timings.fetch === undefined ? undefined : error?.code
 }
 
 async function budgetBytes({ cache }: Config): Promise<number> {

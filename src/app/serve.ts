@@ -139,6 +139,9 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     pins.refresh()
   })
   metrics.observe('modelmux_models_registered', () => registry.size.versions)
+  metrics.observe('modelmux_registry_scan_seconds', () =>
+    registry.lastScanMs === undefined ? undefined : registry.lastScanMs / 1000,
+  )
   await registry.start()
   teardown.add(() => registry.close())
 

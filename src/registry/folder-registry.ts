@@ -44,6 +44,7 @@ export class FolderRegistry implements Registry {
   #isScanned = false
   #endInitialScan: () => void = () => {}
   #lostReason: string | undefined
+  #lastScanMs: number | undefined
   readonly #looks = new Set<string>()
   readonly #absent = new Set<string>()
   /** Names that a restarted scanner has not reported again yet. */
@@ -105,6 +106,11 @@ export class FolderRegistry implements Registry {
   /** Models known, and versions of them. */
   get size(): { readonly models: number; readonly versions: number } {
     return { models: this.#table.size, versions: this.#table.versionCount }
+  }
+
+  /** What the last look at the whole folder took, in milliseconds; undefined before the first one ended. */
+  get lastScanMs(): number | undefined {
+    return this.#lastScanMs
   }
 
   /** Why the models folder cannot be looked at; undefined when it can. */
@@ -193,6 +199,7 @@ export class FolderRegistry implements Registry {
     this.#unconfirmed = undefined
     if (this.#lostReason !== undefined) this.#event('registry.root_found', { path: this.#options.models, models })
     this.#lostReason = undefined
+    this.#lastScanMs = durationMs
     if (this.#isScanned) return
     this.#isScanned = true
     this.#looks.clear()
