@@ -36,14 +36,6 @@ export function nearNames(name: string, names: Iterable<string>, limit = 3): str
   return [...new Set([...near.map(({ candidate }) => candidate), ...related])].slice(0, limit)
 }
 
-/**
- * Optimal string alignment distance (Damerau 1964, restricted: no part is edited twice), or `max + 1` when it is over `max`.
- * Works on UTF-16 code units.
- */
-export function editDistance(a: string, b: string, max: number): number {
-  return distance(a, b, max, new Rows(b.length))
-}
-
 /** Three rows of the table of distances; only the band of `max` around its diagonal is filled (Ukkonen 1985). */
 class Rows {
   beforeLast: Uint16Array
@@ -64,6 +56,10 @@ class Rows {
   }
 }
 
+/**
+ * Optimal string alignment distance (Damerau 1964, restricted: no part is edited twice), or `max + 1` when it is over `max`.
+ * Works on UTF-16 code units.
+ */
 function distance(a: string, b: string, max: number, rows: Rows): number {
   const far = max + 1
   if (Math.abs(a.length - b.length) > max) return far

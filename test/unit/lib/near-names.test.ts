@@ -1,33 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import * as fc from 'fast-check'
-import { editDistance, nearNames } from '../../../src/lib/near-names.ts'
-
-describe('editDistance', () => {
-  it('counts insertions, deletions, replacements and swaps of neighbours', () => {
-    const pairs: Array<[string, string, number]> = [
-      ['churn', 'churn', 0],
-      ['churn', 'chrun', 1],
-      ['churn', 'chur', 1],
-      ['churn', 'churns', 1],
-      ['churn', 'chirn', 1],
-      ['churn', 'hcurm', 2],
-      ['churn', 'fraud', 3],
-      ['', 'ab', 2],
-      ['', '', 0],
-    ]
-    for (const [a, b, edits] of pairs) assert.equal(editDistance(a, b, 2), edits, `${a} ${b}`)
-  })
-
-  it('agrees with the whole table of distances up to its bound', () => {
-    const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 8 })
-    fc.assert(
-      fc.property(word, word, fc.integer({ min: 0, max: 4 }), (a, b, max) => {
-        assert.equal(editDistance(a, b, max), Math.min(wholeTable(a, b), max + 1))
-      }),
-    )
-  })
-})
+import { nearNames } from '../../../src/lib/near-names.ts'
 
 describe('nearNames', () => {
   const names = ['acme/churn', 'acme/fraud', 'beta/churn', 'gamma/churn-v2', 'gamma/churn-v3', 'x']
