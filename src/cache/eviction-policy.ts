@@ -44,6 +44,9 @@ export const lru: EvictionPolicy = {
   chooseVictims: ({ candidates, needBytes, gains }) => takeUntilEnough(candidates, needBytes, gains),
 }
 
+/** By the name that the configuration gives them. */
+export const POLICIES = { lru } as const satisfies Record<string, EvictionPolicy>
+
 /** Takes candidates in order until the gain suffices, then puts back, last taken first, those it suffices without. */
 export function takeUntilEnough(
   candidates: Iterable<EvictionCandidate>,
