@@ -1,10 +1,11 @@
-/** Compressed request bodies: gzip and deflate (a zlib stream, as HTTP means it), expanded to a bounded size. */
+/** Compressed request bodies: gzip and deflate (a zlib stream, as HTTP means it), expanded to a bounded size, few at once. */
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
 import { GatewayError } from '../domain/errors.ts'
 import { printable } from '../domain/model-ref.ts'
-import type { Body } from './read-body.ts'
-import { bodyTooLarge } from './read-body.ts'
+import { Semaphore } from '../lib/semaphore.ts'
+import type { Body, ReceiveBudget } from './read-body.ts'
+import { bodyTooLarge, receivingTooMuch } from './read-body.ts'
 
 const EXPANDERS = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), deflate: promisify(inflate) } as const
 
@@ -23,9 +24,53 @@ export function readEncoding(header: string | undefined): Encoding {
   )
 }
 
+/** Each takes a thread of Node's pool, which the file system needs as well. */
+const EXPANDED_AT_ONCE = 2
+
+/** An expanded body, whose bytes are counted until `release`. */
+export interface ExpandedBody extends Body {
+  release(): void
+}
+
+/** Expands bodies within the budget of those being received: a body that is small on its way may be a thousand times as large. */
+export class Expander {
+  readonly #budget: ReceiveBudget
+  readonly #turns = new Semaphore(EXPANDED_AT_ONCE)
+
+  constructor(budget: ReceiveBudget) {
+    this.#budget = budget
+  }
+
+  /** @throws GatewayError as `expand` does, OVERLOADED when the budget has no room for `maxBytes`; the signal's reason */
+  async expand(
+    body: Body,
+    encoding: NonNullable<Encoding>,
+    maxBytes: number,
+    signal: AbortSignal,
+  ): Promise<ExpandedBody> {
+    // While it waits for its turn it is held in memory like one that is being received.
+    this.#budget.hold(body.bytes)
+    try {
+      return await this.#turns.use(() => this.#expandNow(body, encoding, maxBytes), signal)
+    } finally {
+      this.#budget.give(body.bytes)
+    }
+  }
+
+  async #expandNow(body: Body, encoding: NonNullable<Encoding>, maxBytes: number): Promise<ExpandedBody> {
+    if (!this.#budget.take(maxBytes, body.bytes)) throw receivingTooMuch()
+    const release = (): void => this.#budget.give(maxBytes)
+    try {
+      return { ...(await expand(body, encoding, maxBytes)), release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+}
+
 /** @throws GatewayError BODY_TOO_LARGE as soon as the output passes `maxBytes`, BAD_REQUEST for broken data */
-export async function expand(body: Body, encoding: Encoding, maxBytes: number): Promise<Body> {
-  if (encoding === undefined) return body
+async function expand(body: Body, encoding: NonNullable<Encoding>, maxBytes: number): Promise<Body> {
   try {
     const expanded = await EXPANDERS[encoding](Buffer.concat(body.chunks), { maxOutputLength: maxBytes })
     return { chunks: [expanded], bytes: expanded.length }

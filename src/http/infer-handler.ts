@@ -5,13 +5,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Gateway, Served } from '../routing/gateway.ts'
+import type { Gateway, InferAnswer, Served } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
 import { answerHeaders } from './answer-headers.ts'
 import type { Encoding } from './content-encoding.ts'
-import { expand, readEncoding } from './content-encoding.ts'
+import { Expander, readEncoding } from './content-encoding.ts'
 import { sendError } from './error-answer.ts'
-import type { TermsOptions } from './infer-terms.ts'
+import type { Terms, TermsOptions } from './infer-terms.ts'
 import { InferTerms } from './infer-terms.ts'
 import type { Body, ReceiveBudget } from './read-body.ts'
 import { bodyTooLarge, readBody } from './read-body.ts'
@@ -62,11 +62,13 @@ export class InferHandler {
   readonly #limits: InferLimits
   readonly #deps: InferDeps
   readonly #terms: InferTerms
+  readonly #expander: Expander
 
   constructor(limits: InferLimits, deps: InferDeps) {
     this.#limits = limits
     this.#deps = deps
     this.#terms = new InferTerms(limits)
+    this.#expander = new Expander(deps.budget)
   }
 
   /** Is a POST to this path (without query) an inference? */
@@ -101,17 +103,12 @@ export class InferHandler {
     const encoding = readEncoding(head.contentEncoding)
     const limits = this.#bodyLimits(head, terms.jsonBytes, encoding)
     if (exchange.mustContinue) response.writeContinue()
-    let body = await readBody(request, limits.received, this.#deps.budget)
+    const body = await readBody(request, limits.received, this.#deps.budget)
     exchange.bytesIn = body.bytes
-    if (encoding !== undefined) body = await expand(body, encoding, limits.expanded)
-    checkJsonLength(terms.jsonBytes, body)
-    const answer = await this.#deps.gateway.infer({
-      ...terms,
-      requestId: exchange.requestId,
-      body: body.chunks,
-      bodyBytes: body.bytes,
-      signal: exchange.abort.signal,
-    })
+    const answer =
+      encoding === undefined
+        ? await this.#handOn(exchange, terms, body)
+        : await this.#expandAndHandOn(exchange, terms, body, encoding, limits.expanded)
     exchange.served = answer.served
     if (response.destroyed) return
     const headers = answerHeaders(answer, exchange.requestId)
@@ -120,6 +117,35 @@ export class InferHandler {
     response.writeHead(200, headers)
     if (answer.body.length <= ONE_WRITE_BYTES) response.end(answer.body.toString('latin1'), 'latin1')
     else response.end(answer.body)
+  }
+
+  #handOn(exchange: Exchange, terms: Terms, body: Body): Promise<InferAnswer> {
+    checkJsonLength(terms.jsonBytes, body)
+    return this.#deps.gateway.infer({
+      ...terms,
+      requestId: exchange.requestId,
+      body: body.chunks,
+      bodyBytes: body.bytes,
+      signal: exchange.abort.signal,
+    })
+  }
+
+  async #expandAndHandOn(
+    exchange: Exchange,
+    terms: Terms,
+    received: Body,
+    encoding: NonNullable<Encoding>,
+    maxBytes: number,
+  ): Promise<InferAnswer> {
+    const body = await this.#expander.expand(received, encoding, maxBytes, exchange.abort.signal)
+    let answer: Promise<InferAnswer>
+    try {
+      answer = this.#handOn(exchange, terms, body)
+    } finally {
+      // From here on the queues count it.
+      body.release()
+    }
+    return answer
   }
 
   /** How many bytes to read, and to expand them to. @throws GatewayError BODY_TOO_LARGE when the headers tell it already */

@@ -11,7 +11,16 @@ export interface Body {
   readonly bytes: number
 }
 
-/** Bytes of bodies received but not yet handed on. */
+/** So much of a body counts as small: it is taken while there is room at all. */
+const SMALL_BYTES = 64 * 1024
+/** Part of the budget that only small bodies may fill. */
+const SMALL_SHARE = 0.1
+
+/**
+ * Bytes of bodies received or expanded but not yet handed on. Few large bodies that hardly move must not shut out everyone else: past
+ * its first bytes a body may hold no more than what is left for others, and a part of the budget is kept for small ones. A body that is
+ * alone always fits; its own limit bounds it.
+ */
 export class ReceiveBudget {
   readonly #limit: number
   #used = 0
@@ -24,15 +33,27 @@ export class ReceiveBudget {
     return this.#used
   }
 
-  /** False, and nothing taken, when the budget is spent. */
-  take(bytes: number): boolean {
-    if (this.#used + bytes > this.#limit) return false
+  /** `own` = bytes that the same body holds already. False, and nothing taken, when that would be more than its share. */
+  take(bytes: number, own: number): boolean {
+    if (!this.#isFair(bytes, own)) return false
     this.#used += bytes
     return true
   }
 
+  /** Counts bytes that are here already, whatever the limit says. */
+  hold(bytes: number): void {
+    this.#used += bytes
+  }
+
   give(bytes: number): void {
     this.#used -= bytes
+  }
+
+  #isFair(bytes: number, own: number): boolean {
+    if (this.#used === own) return true
+    const left = this.#limit - this.#used - bytes
+    const share = own + bytes
+    return share <= SMALL_BYTES ? left >= 0 : share <= left - this.#limit * SMALL_SHARE
   }
 }
 
@@ -56,7 +77,7 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Rec
     const onData = (chunk: Buffer): void => {
       if (bytes + chunk.length > maxBytes) {
         fail(bodyTooLarge(maxBytes))
-      } else if (!budget.take(chunk.length)) {
+      } else if (!budget.take(chunk.length, bytes)) {
         fail(receivingTooMuch())
       } else {
         bytes += chunk.length
@@ -89,7 +110,7 @@ export function clientGone(): GatewayError {
   return new GatewayError('CLIENT_GONE', 'the client left before the answer')
 }
 
-function receivingTooMuch(): GatewayError {
+export function receivingTooMuch(): GatewayError {
   return new GatewayError('OVERLOADED', 'the server receives as many bytes as it may hold; come back in a moment', {
     retryAfterMs: 1000,
   })
