@@ -97,6 +97,7 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     isResident: (key) => replica.stateOf(key).state === 'READY',
     load: (one) => replica.load(one, NEVER),
     retire: (key) => replica.retire(key),
+    onMoved: () => pins.refresh(),
     retry: RETRY,
     clock,
     random: Math.random,
@@ -118,7 +119,7 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
   const { replica } = running
   // Runs before the artifacts close; a server that drained has stopped it already.
   teardown.add(() => running.stop(0))
-  const pins = new Pins({
+  const pins: Pins = new Pins({
     refs: cache.pins.map(parseModelRef),
     resolve: (ref) => rollouts.resolve(ref),
     pin: (one) => replica.pin(one, NEVER),

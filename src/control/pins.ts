@@ -27,6 +27,8 @@ interface Pin {
   key?: string
   failures: number
   isMoving: boolean
+  /** It was to be looked at again while it moved. */
+  isStale: boolean
   retry?: Timer
 }
 
@@ -37,7 +39,7 @@ export class Pins {
 
   constructor(options: PinOptions) {
     this.#options = options
-    this.#pins = options.refs.map((ref) => ({ ref, failures: 0, isMoving: false }))
+    this.#pins = options.refs.map((ref) => ({ ref, failures: 0, isMoving: false, isStale: false }))
   }
 
   /** Looks where each pin points now; call at start and whenever the registry changed. Cheap when nothing moved. */
@@ -51,7 +53,9 @@ export class Pins {
   }
 
   async #move(pin: Pin): Promise<void> {
-    if (this.#isClosed || pin.isMoving) return
+    if (this.#isClosed) return
+    pin.isStale = pin.isMoving
+    if (pin.isMoving) return
     const { clock, onEvent, random, retry } = this.#options
     pin.isMoving = true
     try {
@@ -80,6 +84,7 @@ export class Pins {
     } finally {
       pin.isMoving = false
     }
+    if (pin.isStale && pin.retry === undefined) await this.#move(pin)
   }
 
   #isPinnedElsewhere(pin: Pin): boolean {

@@ -1,7 +1,8 @@
 /**
  * Make before break: while a new version of a resident model is fetched, compiled and opened, requests keep going to the old
  * one; they switch together when the new one is ready, and the old one drains. A new version that cannot be loaded leaves the
- * old one serving, and says so; where the reason may pass, it is tried again with back-off. A cold model has nobody to keep waiting: its next request simply meets the new version.
+ * old one serving, and says so; where the reason may pass, it is tried again with back-off. A cold model has nobody to keep
+ * waiting: its next request simply meets the new version.
  *
  * The registry stays the truth about names; this only delays what it says for models that are in memory.
  */
@@ -22,6 +23,8 @@ export interface RolloutOptions {
   readonly load: (version: ModelVersion) => Promise<void>
   /** Lets a key go once nobody uses it. */
   readonly retire: (key: string) => void
+  /** A name has begun to mean another version. */
+  readonly onMoved: () => void
   readonly retry: BackoffOptions
   readonly clock: Clock
   /** In [0, 1). */
@@ -75,7 +78,9 @@ export class Rollouts {
   watch(version: ModelVersion): void {
     const meant = this.#meant.get(version.name) ?? new Map<string, Meaning>()
     for (const ref of this.#refsOf(version)) {
-      if (this.#wanted(ref)?.key === version.key) meant.set(formatModelRef(ref), { ref, version })
+      const text = formatModelRef(ref)
+      // A name that is being rolled over means the old version until its rollout says otherwise.
+      if (!this.#underWay.has(text) && this.#wanted(ref)?.key === version.key) meant.set(text, { ref, version })
     }
     if (meant.size > 0) this.#meant.set(version.name, meant)
   }
@@ -141,7 +146,17 @@ export class Rollouts {
     // A still newer version may have come meanwhile: then that rollout decides.
     if (this.#underWay.get(text) !== rollout) return
     onEvent('rollout.done', fields)
-    this.#end(text, rollout.from)
+    this.#switchOver(text, rollout)
+  }
+
+  /** The name means the new version from now on, and is watched on. */
+  #switchOver(text: string, { ref, from, to }: Rollout): void {
+    this.#cancel(text)
+    const meant = this.#meant.get(to.name) ?? new Map<string, Meaning>()
+    meant.set(text, { ref, version: to })
+    this.#meant.set(to.name, meant)
+    this.#options.onMoved()
+    this.#retireIfUnnamed(from)
   }
 
   /** @returns the milliseconds until then; undefined when another rollout decides about the name by now */
@@ -165,9 +180,12 @@ export class Rollouts {
   /** The name no longer means this version; a version that no name means is let go. */
   #end(text: string, version: ModelVersion): void {
     this.#drop(text, version.name)
-    const others = this.#meant.get(version.name)?.values() ?? []
-    for (const other of others) if (other.version.key === version.key) return
-    this.#options.retire(version.key)
+    this.#retireIfUnnamed(version)
+  }
+
+  #retireIfUnnamed({ name, key }: ModelVersion): void {
+    for (const { version } of this.#meant.get(name)?.values() ?? []) if (version.key === key) return
+    this.#options.retire(key)
   }
 
   #drop(text: string, name: string): void {

@@ -56,6 +56,15 @@ describe('pins', () => {
     assert.deepEqual(state.held, [TWO.key])
   })
 
+  it('look again when the ref moved while it was being loaded', async () => {
+    const { state, clock, pins } = scene()
+    pins.refresh()
+    state.latest = TWO
+    pins.refresh()
+    await clock.advance(0)
+    assert.deepEqual(state.held, [TWO.key])
+  })
+
   it('do not let a key go that another pin still means', async () => {
     const { state, clock, pins } = scene([{ name: 'acme/churn' }, { name: 'acme/churn', alias: 'stays' }])
     pins.refresh()

@@ -18,6 +18,7 @@ class Scene {
   aliases: Record<string, string> = {}
   readonly resident = new Set<string>()
   readonly retired: string[] = []
+  moves = 0
   readonly events: string[] = []
   readonly clock = new ManualClock()
   readonly loads = new Map<string, PromiseWithResolvers<void>>()
@@ -31,6 +32,7 @@ class Scene {
       return load.promise
     },
     retire: (key) => this.retired.push(key),
+    onMoved: () => this.moves++,
     retry: { baseMs: 1000, maxMs: 60_000 },
     clock: this.clock,
     random: () => 0,
@@ -45,8 +47,11 @@ class Scene {
   async endLoad(version: ModelVersion, error?: Error): Promise<void> {
     const load = this.loads.get(version.key)
     assert.ok(load, `${version.key} is being loaded`)
-    if (error === undefined) load.resolve()
-    else load.reject(error)
+    // The replica tells of a resident model before whoever asked for it learns that it is open.
+    if (error === undefined) {
+      this.becomeResident(version)
+      load.resolve()
+    } else load.reject(error)
     this.loads.delete(version.key)
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -71,6 +76,32 @@ describe('a rollout', () => {
     assert.deepEqual(scene.events, ['rollout.started', 'rollout.done'])
     // Version 1 can still be asked for by its number: it stays until the memory is wanted.
     assert.deepEqual(scene.retired, [])
+  })
+
+  it('keeps watching the name afterwards: the next version is made ready before the switch as well', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    await scene.endLoad(TWO)
+    assert.equal(scene.moves, 1)
+    scene.versions.push(THREE)
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
+    await scene.endLoad(THREE)
+    assert.equal(scene.rollouts.resolve(LATEST).key, THREE.key)
+  })
+
+  it('is not ended by a change that comes between the new version being resident and being open', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    scene.becomeResident(TWO)
+    scene.rollouts.refresh('acme/churn')
+    assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
   })
 
   it('lets the old bytes of a version go once the changed ones serve', async () => {
