@@ -8,6 +8,7 @@ import type { Signature } from '../domain/tensor-types.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
+import type { CompileGate } from './compile-gate.ts'
 import type { CompilerPool, CompilerTurn } from './compiler-pool.ts'
 import type {
   CompileCall,
@@ -47,6 +48,7 @@ export interface MakerParts {
   readonly index: ArtifactIndex
   readonly sources: SourceMemory
   readonly pool: CompilerPool
+  readonly gate: CompileGate
   /** Writes the manifest of files that are in place: from here on the artifact exists. */
   publish(manifest: Manifest): Promise<Manifest>
   /** Takes files without a manifest away again. */
@@ -65,11 +67,6 @@ export class ArtifactMaker {
 
   constructor(parts: MakerParts) {
     this.#parts = parts
-  }
-
-  /** Compiles under way may refer to blobs that no manifest names yet. */
-  get isCompiling(): boolean {
-    return this.#flights.size > 0
   }
 
   /** Name of the artifact that source bytes of this digest have here. */
@@ -160,7 +157,7 @@ export class ArtifactMaker {
     makesInputs: boolean,
     turn: CompilerTurn,
   ): Promise<Compiled> {
-    const { clock, options, platform } = this.#parts
+    const { options } = this.#parts
     const { dir, modelFile, intraOpThreads, warmUp } = source
     const { minBlobBytes, inlineLimitBytes } = options
     const { files, bytes, signature } = examined
@@ -179,7 +176,13 @@ export class ArtifactMaker {
       makesInputs,
       ...(signature === undefined ? {} : { signature }),
     }
-    await requireFreeDisk(this.#parts.dir, source.bytes, this.#parts.options.minFreeDiskBytes)
+    await requireFreeDisk(this.#parts.dir, source.bytes, options.minFreeDiskBytes)
+    return await this.#parts.gate.compile(() => this.#run(call, source, examined, turn))
+  }
+
+  async #run(call: CompileCall, source: ArtifactSource, examined: ExamineReply, turn: CompilerTurn): Promise<Compiled> {
+    const { clock, platform } = this.#parts
+    const { artifact } = call
     const reply = await turn.call<CompileReply>(COMPILER_CALLS.compile, call)
     const replied = clock.now()
     try {

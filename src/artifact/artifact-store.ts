@@ -13,6 +13,7 @@ import type { Compiled, MakerParts } from './artifact-maker.ts'
 import { ArtifactMaker } from './artifact-maker.ts'
 import { listEntries, ownBytesOf, plainFiles, prepareFolder, readManifests } from './cache-folder.ts'
 import { Collector } from './collector.ts'
+import { CompileGate } from './compile-gate.ts'
 import { COMPILER_DEFAULTS, CompilerPool } from './compiler-pool.ts'
 import type { VerifyReply } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
@@ -75,7 +76,7 @@ export class ArtifactStore {
       clock,
       everyMs: host.collectMs ?? COLLECT_MS,
       index,
-      isCompiling: () => this.#maker.isCompiling,
+      gate: parts.gate,
       remove: (artifact) => this.remove(artifact),
       onEvent: (name, fields) => this.#event(name, fields),
     })
@@ -121,7 +122,17 @@ export class ArtifactStore {
         options: `v${COMPILER_REVISION} blobs=${options.minBlobBytes}`,
       }
       const sources = await SourceMemory.open(dir, (digest) => digests.has(digest))
-      const store = new ArtifactStore({ dir, clock, options, host, platform, index, sources, pool })
+      const store = new ArtifactStore({
+        dir,
+        clock,
+        options,
+        host,
+        platform,
+        index,
+        sources,
+        pool,
+        gate: new CompileGate(),
+      })
       host.onEvent?.('artifacts.opened', { artifacts: index.size, bytes: index.bytes, sources: sources.size })
       store.#collector.start()
       store.#scrubber.start()

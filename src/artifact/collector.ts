@@ -5,6 +5,7 @@ import type { Clock, Timer } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
 import { sweepBlobs, sweepOrphans } from './cache-folder.ts'
+import type { CompileGate } from './compile-gate.ts'
 import { blobPath } from './layout.ts'
 
 /** Younger, a file without a manifest may belong to a compile under way. */
@@ -16,8 +17,7 @@ export interface CollectorOptions {
   readonly clock: Clock
   readonly everyMs: number
   readonly index: ArtifactIndex
-  /** A compile under way may be about to refer to blobs that nothing refers to yet. */
-  readonly isCompiling: () => boolean
+  readonly gate: CompileGate
   /** Takes an artifact off the disk and out of the index. */
   readonly remove: (artifact: string) => Promise<void>
   readonly onEvent: (name: string, fields: Readonly<Record<string, string | number>>) => void
@@ -50,22 +50,29 @@ export class Collector {
   collect(): Promise<void> {
     return this.#flight.run('collect', async () => {
       await this.#evict(this.#options.diskBytes)
-      await this.#sweep()
+      await this.#sweep(this.#options.clock.wall() - RUBBISH_AGE_MS)
     })
   }
 
-  /** The disk is full below the budget: evicts until so many bytes more would fit, as far as what is out of use goes. */
+  /**
+   * The disk is full below the budget: evicts until so many bytes more would fit, as far as what is out of use goes, and takes away
+   * whatever no manifest names, be it ever so young: with no compile under way nobody is about to. Waits for those that are.
+   */
   async makeRoom(bytes: number): Promise<void> {
     await this.#evict(Math.max(0, this.#options.index.bytes - bytes))
+    await this.#options.gate.remove(() => this.#sweep(Number.POSITIVE_INFINITY))
   }
 
   /** Removes blobs that lost their last reference, unless a compile might want them; the sweep gets those later. */
   async dropBlobs(digests: readonly string[]): Promise<void> {
-    if (this.#options.isCompiling()) return
-    for (const digest of digests) {
-      if (this.#options.index.references(digest) === 0)
-        await rm(join(this.#options.dir, blobPath(digest)), { force: true })
-    }
+    const { dir, gate, index } = this.#options
+    if (digests.length === 0 || !gate.isIdle) return
+    await gate.remove(async () => {
+      for (const digest of digests) {
+        // Looked at blob by blob: an artifact may have been put back meanwhile.
+        if (index.references(digest) === 0) await rm(join(dir, blobPath(digest)), { force: true })
+      }
+    })
   }
 
   async #evict(budgetBytes: number): Promise<void> {
@@ -77,9 +84,9 @@ export class Collector {
     if (index.bytes > diskBytes) onEvent('artifacts.over-budget', { bytes: index.bytes, budgetBytes: diskBytes })
   }
 
-  async #sweep(): Promise<void> {
-    const { clock, dir, index, onEvent } = this.#options
-    const before = clock.wall() - RUBBISH_AGE_MS
+  /** Takes away what no manifest names and has not changed since `before` (wall time). */
+  async #sweep(before: number): Promise<void> {
+    const { dir, index, onEvent } = this.#options
     const orphans = await sweepOrphans(dir, before, (artifact) => index.get(artifact) !== undefined)
     const blobs = await sweepBlobs(dir, before, (digest) => index.references(digest) > 0)
     if (orphans.length + blobs.length > 0) onEvent('artifacts.swept', { orphans: orphans.length, blobs: blobs.length })

@@ -173,6 +173,18 @@ test('removing the last artifact that has a blob removes the blob', async (t) =>
   assert.equal(store.diskUsage().bytes, 0)
 })
 
+test('a full disk is made room on: artifacts out of use go with their blobs, and so does what failed compiles left', async (t) => {
+  const { fixture, store, manifest } = await compiled(t)
+  await store.close()
+  const leftover = join(fixture.cache, 'blobs', 'ab', `ab${'0'.repeat(62)}`)
+  writeFileSync(leftover, 'x')
+  // More than any disk has free: every compile finds it full.
+  const full = await fixture.open({ minFreeDiskBytes: 2 ** 60 })
+  await assert.rejects(full.compile(await fixture.source(xs(2))), { code: 'CAPACITY_EXHAUSTED' })
+  assert.equal(existsSync(blobFile(fixture, manifest)), false, 'the evicted artifact left its blob')
+  assert.equal(existsSync(leftover), false, 'a blob that nothing refers to stayed')
+})
+
 test('rubbish older than an hour is swept: graphs without a manifest, blobs without a reference, staging at once', async (t) => {
   const { fixture, store, manifest } = await compiled(t)
   await store.close()

@@ -1,0 +1,48 @@
+/**
+ * Compiles and removals of blobs, apart: a compile may be about to refer to any blob that lies there, manifest or not, so nobody takes
+ * one away while a compile is under way. Compiles share the gate among each other.
+ */
+export class CompileGate {
+  #compiles = 0
+  /** The removal under way or waited for; settles without a value. Compiles that come later let it go first. */
+  #removal: Promise<void> | undefined
+  #onIdle: (() => void)[] = []
+
+  /** No compile is under way. */
+  get isIdle(): boolean {
+    return this.#compiles === 0
+  }
+
+  /** From before the compiler looks at blobs until the manifest that names them counts. */
+  async compile<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#removal !== undefined) await this.#removal
+    this.#compiles++
+    try {
+      return await work()
+    } finally {
+      this.#compiles--
+      if (this.#compiles === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    }
+  }
+
+  /** When the compiles under way have ended, which takes as long as their deadlines at most; not to be called from within one. */
+  async remove<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#removal
+    const removal = (async () => {
+      await before
+      if (this.#compiles > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
+      return await work()
+    })()
+    const settled = removal.then(
+      () => {},
+      () => {},
+    )
+    this.#removal = settled
+    try {
+      return await removal
+    } finally {
+      // The last of several opens the gate again.
+      if (this.#removal === settled) this.#removal = undefined
+    }
+  }
+}
