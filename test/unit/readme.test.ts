@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
+import { curlLine } from '../../loadtest/demo/curl-line.ts'
+import { modelClass } from '../../loadtest/models/index.ts'
 import { groupOf, leavesOf } from '../../src/config/leaves.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { ERRORS } from '../../src/domain/errors.ts'
@@ -23,6 +25,19 @@ function tableOf(name: string): string[][] {
 }
 
 describe('the README', () => {
+  it("shows the demo's line to paste, and the answer that customer's own weights give", () => {
+    const recipe = { customer: 42, family: 'head', seed: 1 } as const
+    const { command, expected } = curlLine('http://127.0.0.1:8080', modelClass('XS'), recipe, 64)
+    assert.ok(README.includes(`\n${command}\n`))
+    const answer = /^\{"model_name":"customer-0042\/churn".*\}$/m.exec(README)?.[0]
+    assert.ok(answer !== undefined)
+    const { outputs } = JSON.parse(answer) as { outputs: { data: number[] }[] }
+    assert.deepEqual(
+      outputs[0]?.data.map((value) => Number(value.toPrecision(4))),
+      expected.map((value) => Number(value.toPrecision(4))),
+    )
+  })
+
   it('lists every error with its status, retry advice, blame and cause, each with a remedy', () => {
     const rows = tableOf('errors')
     assert.deepEqual(
