@@ -63,7 +63,6 @@ const IMPORTS: readonly (readonly [room: string, source: string, rule: string | 
   ['http', `import { clean } from '../protocol/clean.ts'`, null],
   ['routing', `import { clean } from '../scheduler/clean.ts'`, null],
   ['app', `import { clean } from '../replica/clean.ts'`, null],
-  ['clients', `import { Pool } from 'undici'`, null],
 ]
 
 const GLOBALS: readonly (readonly [folder: string, source: string, rule: string | null])[] = [
