@@ -38,6 +38,8 @@ export function errorBody(
  */
 export function retryAfterSeconds({ code, facts }: GatewayError, random: () => number): number | undefined {
   if (ERRORS[code].retry !== 'later') return undefined
+  // Pins do not pass by themselves; what does pass says when.
+  if (code === 'CAPACITY_EXHAUSTED' && facts.retryAfterMs === undefined) return undefined
   const ms = (facts.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS) * (1 + JITTER * random())
   return Math.min(MAX_RETRY_AFTER_S, Math.max(1, Math.ceil(ms / 1000)))
 }

@@ -16,6 +16,8 @@ const REPLY_HEAD = 36
 const REPLY_ROW = 12
 /** Stands for "the whole body is JSON". */
 const NO_JSON_BYTES = 0xffffffff
+/** Rows are for statistics: a count past this must not take a whole hand-over with it. */
+const MAX_ROWS = 0xffffffff
 /** Up to here one copy is cheaper than many small writes to a socket. */
 const JOIN_BYTES = 256 * 1024
 
@@ -67,7 +69,7 @@ export function encodeReply(times: HandOverTimes, outcomes: readonly Outcome[]):
   head.writeDoubleLE(times.runMs, 8)
   head.writeDoubleLE(times.encodeMs, 16)
   head.writeUInt32LE(times.runs, 24)
-  head.writeUInt32LE(times.rows, 28)
+  head.writeUInt32LE(Math.min(times.rows, MAX_ROWS), 28)
   head.writeUInt32LE(outcomes.length, 32)
   const parts: Uint8Array[] = [head]
   let at = REPLY_HEAD
@@ -77,7 +79,7 @@ export function encodeReply(times: HandOverTimes, outcomes: readonly Outcome[]):
     const jsonBytes = pushBody(parts, outcome)
     let bodyBytes = 0
     for (let i = first; i < parts.length; i++) bodyBytes += parts[i]?.length ?? 0
-    head.writeUInt32LE('error' in outcome ? 0 : Math.max(1, outcome.rows), at)
+    head.writeUInt32LE('error' in outcome ? 0 : Math.min(Math.max(1, outcome.rows), MAX_ROWS), at)
     head.writeUInt32LE(jsonBytes, at + 4)
     head.writeUInt32LE(bodyBytes, at + 8)
     at += REPLY_ROW

@@ -13,6 +13,7 @@ export class JsonText {
   /** Depth is unbounded here: walk it only as deep as a shape tells. */
   readonly value: unknown
   readonly #text: string
+  #exact: { readonly value: unknown } | undefined
 
   /** @throws GatewayError BAD_REQUEST when the bytes are not UTF-8 or not JSON */
   constructor(bytes: Buffer) {
@@ -30,14 +31,17 @@ export class JsonText {
     }
   }
 
-  /** The same value again, with integers of 16 to 20 digits that a double cannot hold as bigint. Thirty times slower than `value`. */
+  /** The same value again, with integers of 16 to 20 digits that a double cannot hold as bigint. Thirty times slower than `value`, so it is made once. */
   exact(): unknown {
-    return parse(this.#text, (_key, value, ...rest) => {
-      if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
-      const source = (rest[0] as { source?: string } | undefined)?.source
-      return source !== undefined && LONG_INTEGER.test(source) ? BigInt(source) : value
-    })
+    this.#exact ??= { value: parse(this.#text, exactInteger) }
+    return this.#exact.value
   }
+}
+
+function exactInteger(_key: string, value: unknown, ...rest: readonly unknown[]): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  const source = (rest[0] as { source?: string } | undefined)?.source
+  return source !== undefined && LONG_INTEGER.test(source) ? BigInt(source) : value
 }
 
 /** The third argument of a reviver, with the source text of a number, is too new for the type library. */

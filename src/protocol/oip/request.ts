@@ -13,7 +13,7 @@ import { readRawInput } from './raw-request.ts'
 import type { RequestedOutput } from './requested-outputs.ts'
 import { RequestedOutputs } from './requested-outputs.ts'
 import type { Symbols } from './shapes.ts'
-import { checkShape } from './shapes.ts'
+import { checkShape, wantedShape } from './shapes.ts'
 import { badRequest, describe, listNames, mismatch, unsupported } from './tensor-errors.ts'
 
 export interface InferenceRequest {
@@ -119,7 +119,7 @@ export class RequestReader {
   #complete(tensors: readonly (Tensor | undefined)[]): readonly Tensor[] {
     const missing = this.#inputs.find((_, place) => tensors[place] === undefined)
     if (missing !== undefined) {
-      throw mismatch(missing.name, 'it is missing', `${missing.datatype} of shape [${missing.shape.join(', ')}]`)
+      throw mismatch(missing.name, 'it is missing', `${missing.datatype} of shape ${wantedShape(missing)}`)
     }
     return tensors as readonly Tensor[]
   }

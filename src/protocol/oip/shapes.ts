@@ -1,9 +1,13 @@
 /** Does the shape of a request's tensor fit what the model declares? */
+import { printable } from '../../domain/model-ref.ts'
 import type { TensorSpec } from '../../domain/tensor-types.ts'
-import { describe, mismatch } from './tensor-errors.ts'
+import { describe, mismatch, shortList } from './tensor-errors.ts'
 
 /** No operator of ONNX needs more; it also bounds how deep nested data is walked. */
 const MAX_RANK = 32
+
+/** A tensor without elements costs no bytes, so nothing else bounds its other sizes, which outputs may take over. */
+const MAX_EMPTY_SIZE = 1_000_000
 
 /** A symbolic dimension's size, and the input that set it. */
 export type Symbols = Map<string, { readonly size: number; readonly input: string }>
@@ -26,7 +30,19 @@ export function checkShape(spec: TensorSpec, shape: unknown, symbols: Symbols): 
     )
   }
   for (let i = 0; i < sizes.length; i++) checkSize(spec, i, sizes[i], symbols)
+  checkEmpty(spec, sizes as readonly number[])
   return sizes as readonly number[]
+}
+
+function checkEmpty(spec: TensorSpec, sizes: readonly number[]): void {
+  if (!sizes.includes(0)) return
+  const others = sizes.reduce((product, size) => (size === 0 ? product : product * size), 1)
+  if (others <= MAX_EMPTY_SIZE) return
+  throw mismatch(
+    spec.name,
+    `its shape [${sizes.join(', ')}] has no elements`,
+    `other sizes whose product is at most ${MAX_EMPTY_SIZE}`,
+  )
 }
 
 function checkSize(spec: TensorSpec, dimension: number, size: unknown, symbols: Symbols): void {
@@ -54,5 +70,5 @@ function checkSize(spec: TensorSpec, dimension: number, size: unknown, symbols: 
 }
 
 export function wantedShape({ shape }: TensorSpec): string {
-  return `[${shape.join(', ')}]`
+  return `[${shortList(shape, (size) => printable(`${size}`))}]`
 }

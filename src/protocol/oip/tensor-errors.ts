@@ -3,6 +3,8 @@ import { GatewayError } from '../../domain/errors.ts'
 import { printable } from '../../domain/model-ref.ts'
 
 const SHOWN_CHARACTERS = 40
+/** Names come from model files, which may hold thousands. */
+const SHOWN_NAMES = 20
 
 export function badRequest(message: string): GatewayError {
   return new GatewayError('BAD_REQUEST', message)
@@ -36,7 +38,13 @@ export function describe(value: unknown): string {
 }
 
 export function listNames(names: readonly string[]): string {
-  return names.map((name) => `'${printable(name)}'`).join(', ')
+  return shortList(names, (name) => `'${printable(name)}'`)
+}
+
+/** The first of them, and how many more there are. */
+export function shortList<T>(items: readonly T[], show: (item: T) => string): string {
+  const shown = items.slice(0, SHOWN_NAMES).map(show).join(', ')
+  return items.length > SHOWN_NAMES ? `${shown} and ${items.length - SHOWN_NAMES} more` : shown
 }
 
 export function mismatchedOutput(output: string, names: string): GatewayError {

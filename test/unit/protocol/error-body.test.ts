@@ -76,5 +76,13 @@ describe('retryAfterSeconds', () => {
       retryAfterSeconds(new GatewayError('DRAINING', 'm'), () => 0),
       undefined,
     )
+    assert.equal(
+      retryAfterSeconds(new GatewayError('CAPACITY_EXHAUSTED', 'pinned'), () => 0),
+      undefined,
+    )
+    assert.equal(
+      retryAfterSeconds(new GatewayError('CAPACITY_EXHAUSTED', 'busy', { retryAfterMs: 1500 }), () => 0),
+      2,
+    )
   })
 })

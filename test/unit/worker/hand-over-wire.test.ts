@@ -62,4 +62,15 @@ describe('the hand-over wire', () => {
       })
     }
   })
+
+  it('carries a count of rows past any uint32 as the largest one, and the other answers with it', () => {
+    const times = { decodeMs: 0, runMs: 0, encodeMs: 0, runs: 1, rows: 2 ** 33 }
+    const outcomes = [2 ** 33, 3].map((rows): Outcome => ({ response: { json: '{}', binary: [] }, rows }))
+    const report = decodeReply(Buffer.concat(encodeReply(times, outcomes)))
+    assert.equal(report.rows, 2 ** 32 - 1)
+    assert.deepEqual(
+      report.answers.map((answer) => answer.ok && answer.rows),
+      [2 ** 32 - 1, 3],
+    )
+  })
 })
