@@ -101,6 +101,10 @@ export function locationProblem(location: string): string | undefined {
   if (location.includes('\0')) return 'it holds a NUL'
   if (location.includes('\\')) return 'it holds a backslash'
   if (location.startsWith('/') || /^[A-Za-z]:/.test(location)) return 'it is absolute'
-  if (location.split('/').includes('..')) return 'it goes up with ..'
+  const segments = location.split('/')
+  if (segments.includes('..')) return 'it goes up with ..'
+  // One spelling for a file; and names with a dot in front are not part of a version, so a change of such a file would go unseen.
+  if (segments.includes('') || segments.includes('.')) return 'it has an empty part or a single dot in it'
+  if (segments.some((segment) => segment.startsWith('.'))) return 'a part of it begins with a dot'
   return undefined
 }

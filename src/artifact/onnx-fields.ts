@@ -29,7 +29,7 @@ export const TENSOR = {
   dataLocation: 14,
 } as const
 export const SPARSE_TENSOR = { values: 1, indices: 2 } as const
-export const FUNCTION = { name: 1, node: 7, opsetImport: 9, domain: 10 } as const
+export const FUNCTION = { name: 1, node: 7, opsetImport: 9, domain: 10, attribute: 11 } as const
 export const VALUE_INFO = { name: 1, type: 2 } as const
 export const TYPE = { tensor: 1, sequence: 4, map: 5, opaque: 7, sparseTensor: 8, optional: 9 } as const
 export const TENSOR_TYPE = { elementType: 1, shape: 2 } as const

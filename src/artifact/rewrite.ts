@@ -45,7 +45,10 @@ const ATTRIBUTE_CHILDREN: Children = {
 }
 const NODE_CHILDREN: Children = { [NODE.attribute]: message(() => ATTRIBUTE_CHILDREN) }
 const GRAPH_CHILDREN: Children = { [GRAPH.node]: message(() => NODE_CHILDREN), [GRAPH.initializer]: tensor }
-const FUNCTION_CHILDREN: Children = { [FUNCTION.node]: message(() => NODE_CHILDREN) }
+const FUNCTION_CHILDREN: Children = {
+  [FUNCTION.node]: message(() => NODE_CHILDREN),
+  [FUNCTION.attribute]: message(() => ATTRIBUTE_CHILDREN),
+}
 const MODEL_CHILDREN: Children = {
   [MODEL.graph]: message(() => GRAPH_CHILDREN),
   [MODEL.functions]: message(() => FUNCTION_CHILDREN),

@@ -24,15 +24,15 @@ export class HazardCollector {
     return [...this.#hazards]
   }
 
-  /** Judges one node; `constants` holds the small integer tensors of its graph, complete once the graph was read. */
-  judge(node: NodeFacts, constants: ReadonlyMap<string, readonly number[]>): void {
+  /** Judges one node; `constantOf` knows the small integer tensors that its graph sees, complete once the graph was read. */
+  judge(node: NodeFacts, constantOf: (name: string) => readonly number[] | undefined): void {
     const byName = hazardOfOperator(node.opType)
     if (byName !== undefined) {
       this.#hazards.add(byName)
       return
     }
     const axesInput = takesAxesAsInput(node.opType) ? (node.inputs[1] ?? '') : ''
-    const fromInput = axesInput === '' ? undefined : constants.get(axesInput)
+    const fromInput = axesInput === '' ? undefined : constantOf(axesInput)
     const hazard = hazardOfNode({
       opType: node.opType,
       axes: node.axes ?? (node.opType.startsWith('Reduce') ? fromInput : undefined),

@@ -5,7 +5,7 @@ import { datatypeOfOnnx } from '../domain/tensor-types.ts'
 import { DIM, SHAPE, TENSOR_TYPE, TYPE, typeName, VALUE_INFO } from './onnx-fields.ts'
 import { refusal } from './refusal.ts'
 import type { ByteWindow } from './wire.ts'
-import { FieldCursor } from './wire.ts'
+import { FieldCursor, WIRE, WireError } from './wire.ts'
 
 /** A declared value. `shape` is undefined where the model leaves even the rank open. */
 export interface DeclaredValue {
@@ -30,19 +30,26 @@ export function readValueInfo(window: ByteWindow, start: number, end: number): D
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
     if (field.number === VALUE_INFO.name) value = { ...value, name: field.text() }
-    else if (field.number === VALUE_INFO.type) value = { ...value, ...readType(window, field.payload, field.end) }
+    else if (field.number === VALUE_INFO.type)
+      value = { ...value, ...readType(window, field.expect(WIRE.bytes).payload, field.end) }
   }
   return value
 }
 
 function readType(window: ByteWindow, start: number, end: number): Omit<DeclaredValue, 'name'> {
+  let type: Omit<DeclaredValue, 'name'> | undefined
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
     const kind = KINDS[field.number]
-    if (kind === 'tensor') return readTensorType(window, field.payload, field.end)
-    if (kind !== undefined) return { kind, elementType: 0, shape: undefined }
+    if (kind === undefined) continue
+    // Other readers merge two, or take the last.
+    if (type !== undefined) throw new WireError(`a second type of one value at byte ${field.start}`)
+    type =
+      kind === 'tensor'
+        ? readTensorType(window, field.expect(WIRE.bytes).payload, field.end)
+        : { kind, elementType: 0, shape: undefined }
   }
-  return { kind: 'untyped', elementType: 0, shape: undefined }
+  return type ?? { kind: 'untyped', elementType: 0, shape: undefined }
 }
 
 function readTensorType(window: ByteWindow, start: number, end: number): Omit<DeclaredValue, 'name'> {
@@ -50,8 +57,10 @@ function readTensorType(window: ByteWindow, start: number, end: number): Omit<De
   let shape: (number | string)[] | undefined
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
-    if (field.number === TENSOR_TYPE.elementType) elementType = field.value
-    else if (field.number === TENSOR_TYPE.shape) shape = readShape(window, field.payload, field.end)
+    if (field.number === TENSOR_TYPE.elementType) elementType = field.int()
+    else if (field.number === TENSOR_TYPE.shape && shape !== undefined)
+      throw new WireError(`a second shape of one value at byte ${field.start}`)
+    else if (field.number === TENSOR_TYPE.shape) shape = readShape(window, field.expect(WIRE.bytes).payload, field.end)
   }
   return { kind: 'tensor', elementType, shape }
 }
@@ -59,7 +68,8 @@ function readTensorType(window: ByteWindow, start: number, end: number): Omit<De
 function readShape(window: ByteWindow, start: number, end: number): (number | string)[] {
   const shape: (number | string)[] = []
   const field = new FieldCursor(window, start, end)
-  while (field.next()) if (field.number === SHAPE.dim) shape.push(readDim(window, field.payload, field.end))
+  while (field.next())
+    if (field.number === SHAPE.dim) shape.push(readDim(window, field.expect(WIRE.bytes).payload, field.end))
   return shape
 }
 
@@ -68,7 +78,7 @@ function readDim(window: ByteWindow, start: number, end: number): number | strin
   let dim: number | string = -1
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
-    if (field.number === DIM.value) dim = field.value >= 0 ? field.value : -1
+    if (field.number === DIM.value) dim = field.int() >= 0 ? field.value : -1
     else if (field.number === DIM.symbol) dim = field.text() === '' ? -1 : field.text()
   }
   return dim

@@ -3,7 +3,7 @@ import { printable } from '../domain/model-ref.ts'
 import { DATA_LOCATION_EXTERNAL, ENTRY, isElementType, rawBytes, STRING_TYPE, TENSOR, typeName } from './onnx-fields.ts'
 import { refusal } from './refusal.ts'
 import type { ByteWindow } from './wire.ts'
-import { FieldCursor, packedVarints, WIRE } from './wire.ts'
+import { FieldCursor, packedVarints, WIRE, WireError } from './wire.ts'
 
 /** A range of bytes of the file the tensor is in. */
 export interface Range {
@@ -46,23 +46,25 @@ export function readTensor(window: ByteWindow, start: number, end: number): Tens
   while (field.next()) {
     switch (field.number) {
       case TENSOR.dims:
+        field.expect(WIRE.varint, WIRE.bytes)
         if (field.wire === WIRE.varint) dims.push(field.value)
         else for (const dim of packedVarints(window, field.payload, field.end)) dims.push(Number(dim))
         break
       case TENSOR.dataType:
-        dataType = field.value
+        dataType = field.int()
         break
       case TENSOR.name:
         name = field.text()
         break
       case TENSOR.rawData:
+        field.expect(WIRE.bytes)
         raw = { start: field.payload, end: field.end }
         break
       case TENSOR.externalData:
-        readEntry(window, field, entries)
+        readEntry(window, field.expect(WIRE.bytes), entries)
         break
       case TENSOR.dataLocation:
-        isExternal = field.value === DATA_LOCATION_EXTERNAL
+        isExternal = field.int() === DATA_LOCATION_EXTERNAL
         break
       case TENSOR.floatData:
       case TENSOR.int32Data:
@@ -86,7 +88,8 @@ export function readTensor(window: ByteWindow, start: number, end: number): Tens
     bytes,
     raw,
     hasTypedData,
-    external: isExternal ? externalOf(name, entries) : undefined,
+    // Whatever its flag says: a reader that looks at the entries alone must find them checked.
+    external: isExternal || entries.size > 0 ? externalOf(name, entries) : undefined,
   }
   checkRaw(header)
   return header
@@ -124,6 +127,8 @@ function readEntry(window: ByteWindow, of: FieldCursor, entries: Map<string, str
     if (field.number === ENTRY.key) key = field.text()
     else if (field.number === ENTRY.value) value = field.text()
   }
+  // Some readers take the first of two, some the last.
+  if (entries.has(key)) throw new WireError(`the external data's ${printable(key)} is given twice`)
   entries.set(key, value)
 }
 
@@ -155,7 +160,8 @@ const INT64_BYTES = 8
 
 /** The values of a small int64 tensor that is stored in the graph, as lists of axes are; undefined for any other. */
 export function constantInts(window: ByteWindow, tensor: TensorHeader): readonly number[] | undefined {
-  if (tensor.dataType !== INT64_TYPE || tensor.count > MAX_CONSTANT_INTS || tensor.raw === undefined) return undefined
+  if (tensor.dataType !== INT64_TYPE || tensor.count > MAX_CONSTANT_INTS) return undefined
+  if (tensor.raw === undefined || tensor.external !== undefined) return undefined
   const raw = window.slice(tensor.raw.start, tensor.raw.end)
   return Array.from({ length: tensor.count }, (_, i) => Number(raw.readBigInt64LE(i * INT64_BYTES)))
 }

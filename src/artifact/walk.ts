@@ -55,7 +55,8 @@ export function walkModel(window: ByteWindow, files: ExternalFiles, limits: Walk
   try {
     return new ModelWalk(window, files, limits).walk()
   } catch (error) {
-    if (!(error instanceof WireError)) throw error
+    // A RangeError is a read outside of what is there, which no check above foresaw: the file's fault as well.
+    if (!(error instanceof WireError) && !(error instanceof RangeError)) throw error
     throw refusal(
       `the file is not a whole ONNX model: ${error.message}; it may be cut, or something else than ONNX`,
       undefined,
@@ -66,6 +67,8 @@ export function walkModel(window: ByteWindow, files: ExternalFiles, limits: Walk
 
 /** Names and constants of the graph under way, and of those around it for look-ups. */
 interface GraphScope {
+  /** The graph around it; none around the main graph and functions. */
+  readonly outer: GraphScope | undefined
   readonly nodes: NodeFacts[]
   readonly constants: Map<string, readonly number[]>
   readonly initializers: Set<string>
@@ -95,11 +98,12 @@ class ModelWalk {
     const opsets = new Map<string, number>()
     const field = new FieldCursor(this.#window, 0, this.#window.size)
     while (field.next()) {
-      if (field.number === MODEL.irVersion && field.wire === WIRE.varint) irVersion = field.value
-      else if (field.number === MODEL.graph && field.wire === WIRE.bytes)
-        graph = this.#graph(field.payload, field.end, 1, new Map())
-      else if (field.number === MODEL.opsetImport && field.wire === WIRE.bytes) this.#opset(field, opsets)
-      else if (field.number === MODEL.functions && field.wire === WIRE.bytes) this.#function(field.payload, field.end)
+      if (field.number === MODEL.irVersion) irVersion = field.int()
+      else if (field.number === MODEL.graph) {
+        if (graph !== undefined) throw repeated('graph', field)
+        graph = this.#graph(field, 1, undefined)
+      } else if (field.number === MODEL.opsetImport) this.#opset(field, opsets)
+      else if (field.number === MODEL.functions) this.#function(field)
     }
     if (graph === undefined || irVersion === 0 || opsets.size === 0) {
       const missing = graph === undefined ? 'graph' : irVersion === 0 ? 'ir_version' : 'opset_import'
@@ -121,51 +125,59 @@ class ModelWalk {
   #opset(of: FieldCursor, opsets: Map<string, number>): void {
     let domain = ''
     let version = 0
-    const field = new FieldCursor(this.#window, of.payload, of.end)
+    const field = this.#message(of)
     while (field.next()) {
       if (field.number === OPSET_ID.domain) domain = field.text()
-      else if (field.number === OPSET_ID.version) version = field.value
+      else if (field.number === OPSET_ID.version) version = field.int()
     }
     opsets.set(domain, version)
   }
 
-  #function(start: number, end: number): void {
+  /** The fields of the message that is the current field. @throws WireError */
+  #message(of: FieldCursor): FieldCursor {
+    of.expect(WIRE.bytes)
+    return new FieldCursor(this.#window, of.payload, of.end)
+  }
+
+  #function(of: FieldCursor): void {
     let name = ''
     let domain = ''
-    const scope = emptyScope(new Map())
-    const field = new FieldCursor(this.#window, start, end)
+    const scope = emptyScope(undefined)
+    const field = this.#message(of)
     while (field.next()) {
       if (field.number === FUNCTION.name) name = field.text()
       else if (field.number === FUNCTION.domain) domain = field.text()
-      else if (field.number === FUNCTION.node) this.#node(field.payload, field.end, 2, scope)
+      else if (field.number === FUNCTION.node) this.#node(field, 2, scope)
+      // Defaults of the function's attributes, which may be tensors and graphs too.
+      else if (field.number === FUNCTION.attribute) this.#attribute(field, 3, emptyNode(), '', scope)
     }
     this.#functions.add(operatorName(domain, name))
     this.#judge(scope)
   }
 
-  #graph(start: number, end: number, depth: number, outer: ReadonlyMap<string, readonly number[]>): GraphScope {
+  #graph(of: FieldCursor, depth: number, outer: GraphScope | undefined): GraphScope {
     if (depth > MAX_NESTING) throw refusal(`the model nests graphs deeper than ${MAX_NESTING} messages; simplify it`)
     const scope = emptyScope(outer)
-    const field = new FieldCursor(this.#window, start, end)
+    const field = this.#message(of)
     while (field.next()) {
       switch (field.number) {
         case GRAPH.node:
-          this.#node(field.payload, field.end, depth + 1, scope)
+          this.#node(field, depth + 1, scope)
           break
         case GRAPH.initializer: {
-          const tensor = this.#tensor(field.payload, field.end)
+          const tensor = this.#tensor(field)
           scope.initializers.add(tensor.name)
           this.#remember(tensor.name, tensor, scope)
           break
         }
         case GRAPH.sparseInitializer:
-          scope.initializers.add(this.#sparseTensor(field.payload, field.end))
+          scope.initializers.add(this.#sparseTensor(field))
           break
         case GRAPH.input:
-          scope.inputs.push(readValueInfo(this.#window, field.payload, field.end))
+          scope.inputs.push(readValueInfo(this.#window, field.expect(WIRE.bytes).payload, field.end))
           break
         case GRAPH.output:
-          scope.outputs.push(readValueInfo(this.#window, field.payload, field.end))
+          scope.outputs.push(readValueInfo(this.#window, field.expect(WIRE.bytes).payload, field.end))
           break
       }
     }
@@ -173,13 +185,13 @@ class ModelWalk {
     return scope
   }
 
-  #node(start: number, end: number, depth: number, scope: GraphScope): void {
+  #node(of: FieldCursor, depth: number, scope: GraphScope): void {
     this.#nodes++
     if (this.#nodes > this.#limits.maxNodes)
       throw refusal(`the model has more than ${this.#limits.maxNodes} nodes; raise artifact.maxNodes if that is meant`)
-    const node: NodeFacts = { opType: '', domain: '', inputs: [], axes: undefined, axis: undefined, isTraining: false }
+    const node = emptyNode()
     let output = ''
-    const field = new FieldCursor(this.#window, start, end)
+    const field = this.#message(of)
     while (field.next()) {
       if (field.number === NODE.input) node.inputs.push(field.text())
       else if (field.number === NODE.output && output === '') output = field.text()
@@ -197,29 +209,39 @@ class ModelWalk {
     let name = ''
     let int: number | undefined
     const ints: number[] = []
-    const field = new FieldCursor(this.#window, of.payload, of.end)
+    const seen = new Set<number>()
+    const field = this.#message(of)
     while (field.next()) {
       switch (field.number) {
         case ATTRIBUTE.name:
           name = field.text()
           break
         case ATTRIBUTE.int:
-          int = field.value
+          int = field.int()
           break
         case ATTRIBUTE.ints:
           if (name === 'axes') this.#ints(field, ints)
           break
         case ATTRIBUTE.tensor:
+          once(field, seen)
+          this.#remember(output, this.#tensor(field), scope)
+          break
         case ATTRIBUTE.tensors:
-          this.#remember(output, this.#tensor(field.payload, field.end), scope)
+          this.#remember(output, this.#tensor(field), scope)
           break
         case ATTRIBUTE.graph:
+          once(field, seen)
+          this.#graph(field, depth + 1, scope)
+          break
         case ATTRIBUTE.graphs:
-          this.#graph(field.payload, field.end, depth + 1, scope.constants)
+          this.#graph(field, depth + 1, scope)
           break
         case ATTRIBUTE.sparseTensor:
+          once(field, seen)
+          this.#sparseTensor(field)
+          break
         case ATTRIBUTE.sparseTensors:
-          this.#sparseTensor(field.payload, field.end)
+          this.#sparseTensor(field)
           break
       }
     }
@@ -229,23 +251,28 @@ class ModelWalk {
   }
 
   #ints(field: FieldCursor, into: number[]): void {
+    field.expect(WIRE.varint, WIRE.bytes)
     if (field.wire === WIRE.varint) into.push(field.value)
     else for (const value of packedVarints(this.#window, field.payload, field.end)) into.push(Number(value))
   }
 
-  #tensor(start: number, end: number): TensorHeader {
-    const tensor = readTensor(this.#window, start, end)
+  #tensor(of: FieldCursor): TensorHeader {
+    const { payload, end } = of.expect(WIRE.bytes)
+    const tensor = readTensor(this.#window, payload, end)
     this.#files.check(tensor)
-    this.#tensorBytes += tensor.bytes ?? end - start
+    this.#tensorBytes += tensor.bytes ?? end - payload
     return tensor
   }
 
-  #sparseTensor(start: number, end: number): string {
+  #sparseTensor(of: FieldCursor): string {
     let name = ''
-    const field = new FieldCursor(this.#window, start, end)
+    const seen = new Set<number>()
+    const field = this.#message(of)
     while (field.next()) {
-      if (field.number === SPARSE_TENSOR.values) name = this.#tensor(field.payload, field.end).name
-      else if (field.number === SPARSE_TENSOR.indices) this.#tensor(field.payload, field.end)
+      if (field.number !== SPARSE_TENSOR.values && field.number !== SPARSE_TENSOR.indices) continue
+      once(field, seen)
+      const tensor = this.#tensor(field)
+      if (field.number === SPARSE_TENSOR.values) name = tensor.name
     }
     return name
   }
@@ -256,7 +283,7 @@ class ModelWalk {
   }
 
   #judge(scope: GraphScope): void {
-    for (const node of scope.nodes) this.#hazards.judge(node, scope.constants)
+    for (const node of scope.nodes) this.#hazards.judge(node, (name) => constantOf(name, scope))
   }
 
   #checkDomains(): void {
@@ -279,8 +306,31 @@ class ModelWalk {
   }
 }
 
-function emptyScope(outer: ReadonlyMap<string, readonly number[]>): GraphScope {
-  return { nodes: [], constants: new Map(outer), initializers: new Set(), inputs: [], outputs: [] }
+/** Other readers merge what comes twice where one is allowed, into something that nobody looked at. @throws WireError */
+function once(field: FieldCursor, seen: Set<number>): void {
+  if (seen.has(field.number)) throw repeated(`field ${field.number}`, field)
+  seen.add(field.number)
+}
+
+function repeated(what: string, field: FieldCursor): WireError {
+  return new WireError(`a second ${what} at byte ${field.start} where there is one`)
+}
+
+function emptyScope(outer: GraphScope | undefined): GraphScope {
+  return { outer, nodes: [], constants: new Map(), initializers: new Set(), inputs: [], outputs: [] }
+}
+
+function emptyNode(): NodeFacts {
+  return { opType: '', domain: '', inputs: [], axes: undefined, axis: undefined, isTraining: false }
+}
+
+/** The constant of a name that the scope sees: its own, or the nearest outer one. */
+function constantOf(name: string, from: GraphScope): readonly number[] | undefined {
+  for (let scope: GraphScope | undefined = from; scope !== undefined; scope = scope.outer) {
+    const values = scope.constants.get(name)
+    if (values !== undefined) return values
+  }
+  return undefined
 }
 
 function operatorName(domain: string, opType: string): string {

@@ -135,8 +135,24 @@ export class FieldCursor {
     return true
   }
 
-  /** The bytes of the current length-delimited field as text. */
+  /**
+   * The current field is of this wire type. Other readers skip a field that comes with another type than its own, so what is read in
+   * two ways is refused. @throws WireError
+   */
+  expect(wire: number, or = wire): this {
+    if (this.wire !== wire && this.wire !== or)
+      throw new WireError(`field ${this.number} at byte ${this.start} has the wire type ${this.wire}`)
+    return this
+  }
+
+  /** The value of the current field, which is a number. @throws WireError */
+  int(): number {
+    return this.expect(WIRE.varint).value
+  }
+
+  /** The bytes of the current length-delimited field as text. @throws WireError */
   text(): string {
+    this.expect(WIRE.bytes)
     return this.#window.text(this.payload, this.end)
   }
 

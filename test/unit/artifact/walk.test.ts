@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -9,10 +9,12 @@ import type { OnnxModel } from '../../../loadtest/models/onnx-model.ts'
 import { DATA_TYPE, modelOf, rawTensor } from '../../../loadtest/models/onnx-model.ts'
 import { branches, functionWithConstant, nested } from '../../../loadtest/models/special/index.ts'
 import { ExternalFiles } from '../../../src/artifact/external-files.ts'
+import { ATTRIBUTE, ENTRY, FUNCTION, MODEL, TENSOR } from '../../../src/artifact/onnx-fields.ts'
 import { Random } from '../../../src/artifact/random.ts'
 import type { WalkLimits } from '../../../src/artifact/walk.ts'
 import { walkModel } from '../../../src/artifact/walk.ts'
 import { ByteWindow } from '../../../src/artifact/wire.ts'
+import { bytesField, textField, varintField } from '../../../src/artifact/wire-write.ts'
 import { GatewayError } from '../../../src/domain/errors.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'modelmux-walk-'))
@@ -125,6 +127,80 @@ describe('what a walk refuses', () => {
   })
 
   test('a model without outputs', () => refuses(modelOf(new GraphBuilder('none').finish()), /no outputs/))
+})
+
+/** A model with a function beside its graph that has a default of this tensor for an attribute. */
+function withDefault(...tensors: readonly Buffer[]): Buffer {
+  const attribute = Buffer.concat(tensors.map((tensor) => bytesField(ATTRIBUTE.tensor, tensor)))
+  const body = Buffer.concat([textField(FUNCTION.name, 'f'), bytesField(FUNCTION.attribute, attribute)])
+  return Buffer.concat([modelBytes(xs()), bytesField(MODEL.functions, body)])
+}
+
+/** An int64 tensor of one element, with further fields. */
+function tensorOf(...fields: readonly Buffer[]): Buffer {
+  return Buffer.concat([varintField(TENSOR.dims, 1), varintField(TENSOR.dataType, 7), ...fields])
+}
+
+function entry(key: string, value: string): Buffer {
+  return bytesField(TENSOR.externalData, Buffer.concat([textField(ENTRY.key, key), textField(ENTRY.value, value)]))
+}
+
+describe('what other readers of the format would read otherwise', () => {
+  const upwards = entry('location', '../secret')
+  const external = varintField(TENSOR.dataLocation, 1)
+  const raw = bytesField(TENSOR.rawData, Buffer.alloc(8))
+
+  test('a second graph is refused, for it would be merged with the first', () => {
+    refuses(Buffer.concat([modelBytes(xs()), bytesField(MODEL.graph, Buffer.alloc(0))]), /a second graph/)
+  })
+
+  test('a second tensor of one attribute is refused', () => {
+    assert.ok(walk(withDefault(tensorOf(raw))))
+    refuses(withDefault(tensorOf(raw), tensorOf(raw)), /a second field 5/)
+  })
+
+  test('a field of another wire type than its own is refused', () => {
+    refuses(Buffer.concat([modelBytes(xs()), varintField(MODEL.functions, 1)]), /wire type 0/)
+    refuses(withDefault(tensorOf(raw, textField(TENSOR.dataLocation, 'x'))), /wire type 2/)
+  })
+
+  test('defaults of functions are looked into', () => refuses(withDefault(tensorOf(external, upwards)), /goes up/))
+
+  test('external entries are checked whatever the flag beside them says', () => {
+    refuses(withDefault(tensorOf(raw, upwards)), /goes up/)
+  })
+
+  test('an entry that is given twice is refused', () => {
+    refuses(withDefault(tensorOf(external, entry('location', 'fine'), upwards)), /given twice/)
+  })
+
+  test('raw data of an external tensor is never taken for its values', () => {
+    writeFileSync(join(root, 'values.bin'), Buffer.alloc(8))
+    const short = bytesField(TENSOR.rawData, Buffer.alloc(1))
+    assert.ok(walk(withDefault(tensorOf(external, entry('location', 'values.bin'), short))))
+  })
+})
+
+test('a body sees the constants of the graphs around it', () => {
+  const hazards = (axis: number) => {
+    const graph = new GraphBuilder('outer')
+    const x = graph.input('x', DATA_TYPE.FLOAT, ['N', 4])
+    const value = {
+      kind: 'tensor',
+      value: rawTensor('', DATA_TYPE.INT64, [1], BigInt64Array.of(BigInt(axis))),
+    } as const
+    graph.node('Constant', [], { outputs: ['axes'], attributes: { value } })
+    const body = new GraphBuilder('inner')
+    body.node('ReduceSum', [x, 'axes'], { outputs: ['z'] })
+    body.output('z', DATA_TYPE.FLOAT, ['N', 4])
+    graph.initializer(rawTensor('yes', DATA_TYPE.BOOL, [], Uint8Array.of(1)))
+    const branch = { kind: 'graph', value: body.finish() } as const
+    graph.node('If', ['yes'], { outputs: ['y'], attributes: { then_branch: branch, else_branch: branch } })
+    graph.output('y', DATA_TYPE.FLOAT, ['N', 4])
+    return walk(modelOf(graph.finish())).batchHazards.filter((hazard) => hazard.includes('ReduceSum'))
+  }
+  assert.deepEqual(hazards(-1), [])
+  assert.deepEqual(hazards(0), ['operator ReduceSum over axis 0'])
 })
 
 describe('batch hazards', () => {
