@@ -23,7 +23,7 @@ export function artifactOptions({ artifact, cache, store }: Config): Omit<Artifa
       memoryFactor: artifact.compileMemoryFactor,
       deadlineMs: artifact.compileDeadlineMs,
       checkMs: artifact.checkMs,
-      deadlinePerMbMs: artifact.compileDeadlineMsPerMiB,
+      deadlineMsPerMiB: artifact.compileDeadlineMsPerMiB,
     },
   }
 }

@@ -14,10 +14,10 @@ export interface CompilerOptions {
   /** Cap on private memory: so much, and `memoryFactor` times the source's bytes. Node alone takes 0.6 GiB. */
   readonly memoryBytes: number
   readonly memoryFactor: number
-  /** A job may take so long, and `deadlinePerMbMs` for each megabyte of the source. */
+  /** A job may take so long, and `deadlineMsPerMiB` for each MiB of the source. */
   readonly deadlineMs: number
-  readonly deadlinePerMbMs: number
-  /** A run on made-up inputs may take so long, and as much for each megabyte as above; then the check is left to the first request. */
+  readonly deadlineMsPerMiB: number
+  /** A run on made-up inputs may take so long, and as much for each MiB as above; then the check is left to the first request. */
   readonly checkMs: number
   readonly maxQueued: number
   readonly maxJobs: number
@@ -33,7 +33,7 @@ export const COMPILER_DEFAULTS: CompilerOptions = {
   memoryBytes: 2 ** 30,
   memoryFactor: 4,
   deadlineMs: 30_000,
-  deadlinePerMbMs: 100,
+  deadlineMsPerMiB: 100,
   checkMs: 10_000,
   maxQueued: 10_000,
   maxJobs: 2_000,
@@ -107,7 +107,7 @@ export class CompilerPool {
   }
 
   #run<T>(lane: CompilerLane, tenant: string, bytes: number, job: (turn: CompilerTurn) => Promise<T>): Promise<T> {
-    const extraMs = (bytes / 1e6) * this.#options.deadlinePerMbMs
+    const extraMs = (bytes / 2 ** 20) * this.#options.deadlineMsPerMiB
     const deadlines = { deadlineMs: this.#options.deadlineMs + extraMs, checkMs: this.#options.checkMs + extraMs }
     const turn = (child: CompilerChild): CompilerTurn => ({
       call: (kind, request) => child.call(kind, request, deadlines),

@@ -116,7 +116,7 @@ test('a bomb dies of the memory cap, is a strike, and takes nobody with it', asy
 
 test('a model that runs past the deadline is stopped, is a strike, and the next one gets a new compiler', async (t) => {
   const fixture = new StoreFixture(t)
-  const store = await fixture.open({ compiler: { deadlineMs: 2_000, deadlinePerMbMs: 0 } })
+  const store = await fixture.open({ compiler: { deadlineMs: 2_000, deadlineMsPerMiB: 0 } })
   const warmUp = [{ inputs: [{ name: 'iterations', datatype: 'INT64', shape: [1], data: [1_000_000_000] }] }]
   await assert.rejects(store.compile(await fixture.source(slow().model, {}, { warmUp })), (error) => {
     return (
