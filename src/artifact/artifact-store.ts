@@ -14,6 +14,7 @@ import { ArtifactMaker } from './artifact-maker.ts'
 import { listEntries, ownBytesOf, plainFiles, prepareFolder, readManifests } from './cache-folder.ts'
 import { Collector } from './collector.ts'
 import { CompileGate } from './compile-gate.ts'
+import type { CompilerTurn } from './compiler-pool.ts'
 import { COMPILER_DEFAULTS, CompilerPool } from './compiler-pool.ts'
 import type { VerifyReply } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
@@ -57,8 +58,7 @@ export class ArtifactStore {
     const { options, host, index, pool, dir, clock } = parts
     this.#parts = parts
     this.#dir = dir
-    const verify = (files: Readonly<Record<string, string>>, bytes: number) => this.#digest(files, bytes)
-    this.#integrity = new Integrity(dir, verify)
+    this.#integrity = new Integrity(dir, (files, bytes, isWaitedFor) => this.#digest(files, bytes, isWaitedFor))
     this.#pager = new Pager(
       { bytesPerSecond: options.pageInBytesPerSecond, warmMs: options.warmMs, diskReadBytes },
       clock,
@@ -286,11 +286,16 @@ export class ArtifactStore {
     return kept
   }
 
-  async #digest(files: Readonly<Record<string, string>>, bytes: number): Promise<readonly string[]> {
-    const call = { cache: this.#dir, files }
-    const { corrupt } = await this.#parts.pool.inBackground('', bytes, (turn) =>
-      turn.call<VerifyReply>(COMPILER_CALLS.verify, call),
-    )
+  async #digest(
+    files: Readonly<Record<string, string>>,
+    bytes: number,
+    isWaitedFor: boolean,
+  ): Promise<readonly string[]> {
+    const { pool } = this.#parts
+    const job = async (turn: CompilerTurn) =>
+      await turn.call<VerifyReply>(COMPILER_CALLS.verify, { cache: this.#dir, files })
+    // What a load waits for must not queue behind probes, which take seconds.
+    const { corrupt } = await (isWaitedFor ? pool.compile('', bytes, job) : pool.inBackground('', bytes, job))
     return corrupt
   }
 

@@ -166,7 +166,7 @@ async function compilePlain(job: Job, plainReason: string): Promise<CompileReply
   try {
     const grown = (await privateBytes()) - before
     const signature = call.signature === undefined ? session.signature : withShapes(call.signature, session.signature)
-    const { file, graph } = copyPlain(call.cache, staging, call.artifact, call.dir, call.files)
+    const { file, graph, files } = copyPlain(call.cache, staging, call.artifact, call.dir, call.files)
     watch.mark('plain')
     return {
       form: 'plain',
@@ -174,6 +174,7 @@ async function compilePlain(job: Job, plainReason: string): Promise<CompileReply
       file,
       graph,
       blobs: [],
+      files,
       signature,
       check: 'first-request',
       privateBytes: Math.max(grown, call.bytes + SESSION_BASE_BYTES),

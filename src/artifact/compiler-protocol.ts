@@ -1,5 +1,5 @@
 /** What a parent asks of its compiler child: calls carry JSON both ways. */
-import type { BlobRef, ProbeResult } from '../domain/artifact.ts'
+import type { BlobRef, FileRef, ProbeResult } from '../domain/artifact.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { WalkLimits } from './walk.ts'
 
@@ -66,6 +66,7 @@ export interface CompileReply {
   readonly file: string
   readonly graph: { readonly digest: string; readonly bytes: number }
   readonly blobs: readonly BlobRef[]
+  readonly files?: readonly FileRef[]
   readonly signature: Signature
   readonly check: 'generated' | 'given' | 'first-request'
   readonly privateBytes: number

@@ -8,8 +8,12 @@ import { LRUCache } from 'lru-cache'
 import type { Manifest } from '../domain/artifact.ts'
 import { blobPath, manifestFile } from './layout.ts'
 
-/** Digests files in another process: relative paths to expected SHA-256 in, the paths that are corrupt out. */
-export type VerifyFiles = (files: Readonly<Record<string, string>>, bytes: number) => Promise<readonly string[]>
+/** Digests files in another process: relative paths to expected SHA-256 in, the paths that are corrupt out. `isWaitedFor`: by a load. */
+export type VerifyFiles = (
+  files: Readonly<Record<string, string>>,
+  bytes: number,
+  isWaitedFor: boolean,
+) => Promise<readonly string[]>
 
 interface FileState {
   readonly path: string
@@ -38,7 +42,7 @@ export class Integrity {
     const corrupt = states.filter((state) => state.verdict === 'corrupt').map((state) => state.file.path)
     const doubtful = states.filter((state) => state.verdict === 'doubtful')
     if (corrupt.length > 0 || doubtful.length === 0) return corrupt
-    return await this.#digest(doubtful)
+    return await this.#digest(doubtful, true)
   }
 
   /** Digests all files of the artifact, whatever is known. */
@@ -46,7 +50,7 @@ export class Integrity {
     const states = await Promise.all(
       filesOf(manifest).map(async (file) => ({ file, identity: await identityOf(join(this.#cache, file.path)) })),
     )
-    return await this.#digest(states)
+    return await this.#digest(states, false)
   }
 
   /** Content that was just written by us, or just digested. */
@@ -78,11 +82,13 @@ export class Integrity {
 
   async #digest(
     states: readonly { readonly file: FileState; readonly identity?: Identity | undefined }[],
+    isWaitedFor: boolean,
   ): Promise<readonly string[]> {
     const files = Object.fromEntries(states.map(({ file }) => [file.path, file.digest]))
     const corrupt = await this.#verify(
       files,
       states.reduce((sum, { file }) => sum + file.bytes, 0),
+      isWaitedFor,
     )
     for (const { file, identity } of states) {
       if (corrupt.includes(file.path)) this.#known.delete(file.path)
@@ -95,6 +101,7 @@ export class Integrity {
 function filesOf(manifest: Manifest): FileState[] {
   return [
     { path: manifest.file, digest: manifest.graph.digest, bytes: manifest.graph.bytes },
+    ...(manifest.files ?? []),
     ...manifest.blobs.map(({ digest, bytes }) => ({ path: blobPath(digest), digest, bytes })),
   ]
 }

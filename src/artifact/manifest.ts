@@ -1,6 +1,6 @@
 /** Manifests as text, and the names that fingerprints give. */
 import { hash } from 'node:crypto'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Fingerprint, Manifest } from '../domain/artifact.ts'
 import { isDigest, manifestFile, stagingFolder } from './layout.ts'
@@ -40,13 +40,17 @@ function isManifest(value: unknown): value is Manifest {
     typeof manifest.fingerprint === 'object' &&
     (manifest.form === 'mapped' || manifest.form === 'plain') &&
     typeof manifest.file === 'string' &&
-    !manifest.file.startsWith('/') &&
-    !manifest.file.split('/').includes('..') &&
+    isInside(manifest.file) &&
     isDigest(manifest.graph?.digest ?? '') &&
     hasBlobs(manifest) &&
+    (manifest.files ?? []).every(({ path, digest }) => isInside(path) && isDigest(digest)) &&
     Array.isArray(manifest.signature?.inputs) &&
     Array.isArray(manifest.signature.outputs)
   )
+}
+
+function isInside(path: string): boolean {
+  return !path.startsWith('/') && !path.split('/').includes('..')
 }
 
 function hasBlobs({ blobs }: Partial<Manifest>): boolean {
@@ -62,9 +66,20 @@ export async function readManifest(cache: string, artifact: string): Promise<Man
   }
 }
 
+/** Writers of one artifact at once must not share a file. */
+let serial = 0
+
 /** Appears whole or not at all. Concurrent writers of one artifact: the last wins, with the same content but the probe. */
 export async function writeManifest(cache: string, manifest: Manifest): Promise<void> {
-  const partial = join(cache, stagingFolder, `${manifest.artifact}.json-${process.pid}`)
-  await writeFile(partial, JSON.stringify(manifest))
-  await rename(partial, join(cache, manifestFile(manifest.artifact)))
+  const folder = join(cache, stagingFolder)
+  const partial = join(folder, `${manifest.artifact}.json-${++serial}`)
+  // The folder is gone when somebody emptied the cache under us.
+  await mkdir(folder, { recursive: true })
+  try {
+    await writeFile(partial, JSON.stringify(manifest))
+    await rename(partial, join(cache, manifestFile(manifest.artifact)))
+  } catch (error) {
+    await rm(partial, { force: true }).catch(() => {})
+    throw error
+  }
 }

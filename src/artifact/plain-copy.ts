@@ -1,6 +1,7 @@
 /** The fall-back form: the original's files as they are, where nobody changes them. */
 import { constants, copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { FileRef } from '../domain/artifact.ts'
 import { plainFolder } from './layout.ts'
 import { digestFile } from './source-digest.ts'
 
@@ -8,6 +9,8 @@ export interface PlainCopy {
   /** Model file, relative to the cache folder. */
   readonly file: string
   readonly graph: { readonly digest: string; readonly bytes: number }
+  /** The other files, paths relative to the cache folder. */
+  readonly files: readonly FileRef[]
 }
 
 /** Copies the files (paths relative to `dir`, the model file first) into the artifact's own folder, which appears by rename. */
@@ -18,7 +21,7 @@ export function copyPlain(
   dir: string,
   files: readonly string[],
 ): PlainCopy {
-  const [modelFile = ''] = files
+  const [modelFile = '', ...others] = files
   const partial = join(staging, 'plain')
   for (const path of files) {
     const to = join(partial, path)
@@ -27,8 +30,9 @@ export function copyPlain(
     copyFileSync(join(dir, path), to, constants.COPYFILE_FICLONE)
   }
   const { digest, bytes } = digestFile(partial, modelFile)
+  const copied = others.map((path) => ({ ...digestFile(partial, path), path: `${plainFolder(artifact)}/${path}` }))
   const folder = join(cache, plainFolder(artifact))
   rmSync(folder, { recursive: true, force: true })
   renameSync(partial, folder)
-  return { file: `${plainFolder(artifact)}/${modelFile}`, graph: { digest, bytes } }
+  return { file: `${plainFolder(artifact)}/${modelFile}`, graph: { digest, bytes }, files: copied }
 }

@@ -11,6 +11,13 @@ export interface BlobRef {
   readonly bytes: number
 }
 
+/** A file of an artifact, with the SHA-256 of its bytes in hex. */
+export interface FileRef {
+  readonly path: string
+  readonly digest: string
+  readonly bytes: number
+}
+
 /** What the probe measured in a process of its own, after the first answer. */
 export interface ProbeResult {
   /** May requests be stacked along dimension 0? */
@@ -47,6 +54,8 @@ export interface Manifest {
   readonly file: string
   readonly graph: { readonly digest: string; readonly bytes: number }
   readonly blobs: readonly BlobRef[]
+  /** Of `plain`: the files copied beside the one to open, paths relative to the cache folder. */
+  readonly files?: readonly FileRef[]
   readonly signature: Signature
   /** How the artifact's answers were checked: inputs made, inputs given by the owner, or left to the first request. */
   readonly check: 'generated' | 'given' | 'first-request'

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { modelClass } from '../../loadtest/models/index.ts'
+import { branches } from '../../loadtest/models/special/index.ts'
 import { artifactName } from '../../src/artifact/manifest.ts'
 import type { Manifest } from '../../src/domain/artifact.ts'
 import { StoreFixture } from '../support/artifact/store-fixture.ts'
@@ -133,6 +134,22 @@ test('bytes that rot under an unchanged time are found by verify, and the artifa
   const reopened = await fixture.open()
   assert.equal((await reopened.verify(manifest.artifact)).length, 1)
   assert.equal(reopened.find(source.sourceId), undefined)
+})
+
+test('data files of a plain artifact are looked at like its model file', async (t) => {
+  const fixture = new StoreFixture(t)
+  // The engine's own save with external data breaks graphs that have bodies, hence the plain form.
+  const store = await fixture.open({ inlineLimitBytes: 1024 })
+  const source = await fixture.source(branches().model, { external: { file: 'weights.bin', minBytes: 1024 } })
+  const { manifest } = await store.compile(source)
+  assert.equal(manifest.form, 'plain')
+  assert.deepEqual(await store.verify(manifest.artifact), [])
+  const path = `${manifest.artifact}.plain/weights.bin`
+  scribble(join(fixture.cache, path))
+  assert.deepEqual(await store.verify(manifest.artifact), [path])
+  const again = (await store.compile(source)).manifest
+  truncateSync(join(fixture.cache, path), 10)
+  await assert.rejects(store.pageIn(again), { code: 'MODEL_LOADING' })
 })
 
 test('a file that was only touched is digested once and kept', async (t) => {
