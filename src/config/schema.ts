@@ -51,10 +51,14 @@ const server = section('The HTTP server and the limits of a request.', {
     'a model id',
     refProblem,
   ),
-  metadataPerSecond: decimal(20, 'Walks through model files for metadata of models not compiled yet, a second.', {
-    min: 0.1,
-    max: 10_000,
-  }),
+  metadataPerSecond: decimal(
+    20,
+    'Walks through model files for metadata of models not compiled yet, a second and address; a fifth as many lists of all models.',
+    {
+      min: 0.1,
+      max: 10_000,
+    },
+  ),
 })
 
 const store = section('The folder of models.', {

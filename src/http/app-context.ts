@@ -5,7 +5,7 @@ import { printable } from '../domain/model-ref.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
-import type { MetadataQuota } from './metadata-quota.ts'
+import type { AddressQuota } from './address-quota.ts'
 import type { ReceiveBudget } from './read-body.ts'
 import type { RequestIds } from './request-id.ts'
 
@@ -32,7 +32,10 @@ export interface AppDeps {
   readonly random: () => number
   readonly observer: RequestObserver
   readonly ids: RequestIds
-  readonly quota: MetadataQuota
+  /** Of walks through model files. */
+  readonly walkQuota: AddressQuota
+  /** Of lists with a row for every model. */
+  readonly listQuota: AddressQuota
   readonly budget: ReceiveBudget
   readonly isDraining: () => boolean
   /** Version of this software. */
@@ -48,4 +51,9 @@ export function methodNotAllowed(ctx: AppContext, allowed: readonly string[]): G
     'METHOD_NOT_ALLOWED',
     `${printable(ctx.method)} is not for ${printable(ctx.path)}; use ${allowed.join(' or ')}`,
   )
+}
+
+/** Whose quota a request spends. Without a proxy's word for it, which anybody could forge. */
+export function addressOf(ctx: AppContext): string {
+  return ctx.req.socket.remoteAddress ?? ''
 }

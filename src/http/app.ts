@@ -75,10 +75,20 @@ function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): Reques
 
 async function answered(ctx: AppContext, next: () => Promise<unknown>, deps: AppDeps): Promise<void> {
   try {
+    checkTarget(ctx)
     await next()
   } catch (thrown) {
     answerError(ctx, asGatewayError(thrown), deps)
   }
+}
+
+/** @throws GatewayError BAD_REQUEST for a target that no path can be read from; `*` is for a server as a whole. */
+function checkTarget({ req: { url = '' } }: AppContext): void {
+  if (url.startsWith('/') || url === '*') return
+  throw new GatewayError(
+    'BAD_REQUEST',
+    `the target '${printable(url)}' of the request is neither a path nor a URL with one`,
+  )
 }
 
 function answerError(ctx: AppContext, error: GatewayError, { isDraining, clock, random }: AppDeps): void {

@@ -7,6 +7,7 @@ import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway, InferAnswer, Served } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
+import type { AnswerBudget } from './answer-budget.ts'
 import { answerHeaders } from './answer-headers.ts'
 import type { Encoding } from './content-encoding.ts'
 import { Expander, readEncoding } from './content-encoding.ts'
@@ -34,6 +35,8 @@ export interface InferDeps {
   readonly ids: RequestIds
   /** Of all bodies being received at the same time. */
   readonly budget: ReceiveBudget
+  /** Of all answers that their clients have not taken yet. */
+  readonly answers: AnswerBudget
   /** May the connection be kept after this answer? */
   readonly isDraining: () => boolean
 }
@@ -97,8 +100,10 @@ export class InferHandler {
 
   async #serve(exchange: Exchange): Promise<void> {
     const { request, response } = exchange
+    const { answers, ids } = this.#deps
     const head = readHead(request.rawHeaders)
-    exchange.requestId = this.#deps.ids.idFor(head.requestId)
+    exchange.requestId = ids.idFor(head.requestId)
+    answers.checkRoom()
     const terms = this.#terms.read(exchange.path, head.inferKey, request.rawHeaders)
     const encoding = readEncoding(head.contentEncoding)
     const limits = this.#bodyLimits(head, terms.jsonBytes, encoding)
@@ -117,6 +122,7 @@ export class InferHandler {
     response.writeHead(200, headers)
     if (answer.body.length <= ONE_WRITE_BYTES) response.end(answer.body.toString('latin1'), 'latin1')
     else response.end(answer.body)
+    answers.watch(request, response)
   }
 
   #handOn(exchange: Exchange, terms: Terms, body: Body): Promise<InferAnswer> {

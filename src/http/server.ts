@@ -10,13 +10,14 @@ import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
+import { AddressQuota } from './address-quota.ts'
+import { AnswerBudget } from './answer-budget.ts'
 import { createApp } from './app.ts'
 import type { AppDeps } from './app-context.ts'
 import { answerBadConnection } from './bad-connection.ts'
 import type { InferLimits } from './infer-handler.ts'
 import { InferHandler } from './infer-handler.ts'
 import { ListenError } from './listen-error.ts'
-import { MetadataQuota } from './metadata-quota.ts'
 import { ReceiveBudget } from './read-body.ts'
 import { RequestIds } from './request-id.ts'
 
@@ -28,9 +29,9 @@ export interface HttpServerOptions extends InferLimits {
   readonly keepAliveTimeoutMs: number
   readonly maxHeaderBytes: number
   readonly maxConnections: number
-  /** Bytes of all bodies being received at the same time. */
+  /** Bytes of all bodies being received at the same time, and of all answers that their clients have not taken yet. */
   readonly maxReceivingBytes: number
-  /** Metadata answers a second to one address. */
+  /** Walks through model files for metadata, a second and address; a fifth as many lists of all models. */
   readonly metadataPerSecond: number
 }
 
@@ -50,12 +51,15 @@ export interface HttpServerDeps {
 
 /** How often Node looks for connections that are over their time; its own 30 s would make short limits meaningless. */
 const TIMEOUT_CHECK_MS = 1000
+/** A list of all models costs as much as so many walks through one model's file. */
+const LIST_COST = 5
 
 export class HttpServer {
   readonly #deps: HttpServerDeps
   readonly #server: Server
   readonly #infer: InferHandler
   readonly #app: ReturnType<typeof createApp>
+  readonly #answers: AnswerBudget
   #inFlight = 0
   #isDraining = false
   #wasCut = false
@@ -64,6 +68,11 @@ export class HttpServer {
   constructor(options: HttpServerOptions, deps: HttpServerDeps) {
     this.#deps = deps
     const { gateway, clock, random } = deps
+    this.#answers = new AnswerBudget({
+      maxBytes: options.maxReceivingBytes,
+      stallMs: options.requestTimeoutMs,
+      idleMs: socketTimeoutMs(options),
+    })
     const shared = {
       gateway,
       clock,
@@ -73,10 +82,17 @@ export class HttpServer {
       budget: new ReceiveBudget(options.maxReceivingBytes),
       isDraining: () => this.#isDraining,
     }
-    this.#infer = new InferHandler(options, shared)
+    this.#infer = new InferHandler(options, { ...shared, answers: this.#answers })
     this.#app = createApp({
       ...shared,
-      quota: new MetadataQuota(clock, options.metadataPerSecond),
+      walkQuota: new AddressQuota(clock, {
+        perSecond: options.metadataPerSecond,
+        of: 'metadata of models not compiled yet',
+      }),
+      listQuota: new AddressQuota(clock, {
+        perSecond: options.metadataPerSecond / LIST_COST,
+        of: 'a list of all models',
+      }),
       metrics: deps.metrics,
       version: deps.version,
     })
@@ -156,8 +172,7 @@ export class HttpServer {
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     })
     server.maxConnections = options.maxConnections
-    // A connection on which nothing moves, longer than the longest wait there is: its client does not read.
-    server.timeout = options.maxDeadlineMs + options.requestTimeoutMs
+    server.timeout = socketTimeoutMs(options)
     server.on('request', (request: IncomingMessage, response: ServerResponse) =>
       this.#dispatch(request, response, false),
     )
@@ -166,25 +181,28 @@ export class HttpServer {
     )
     server.on('clientError', (error, socket) => {
       this.#deps.log.event('server.bad-connection', { message: error.message })
-      answerBadConnection(error, socket)
+      answerBadConnection(error, socket, this.#deps.clock)
     })
     return server
   }
 
   #dispatch(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
     this.#inFlight++
+    request.url = originForm(request.url ?? '')
     if (request.method === 'POST') {
-      const path = pathOf(request.url ?? '')
+      const path = pathOf(request.url)
       if (InferHandler.takes(path)) {
         this.#infer.handle(request, response, path, mustContinue)
         return
       }
     }
     if (mustContinue) response.writeContinue()
-    this.#app(request, response).catch((error: unknown) => {
-      this.#deps.log.event('process.fault', { err: error }, 'error')
-      response.destroy()
-    })
+    this.#app(request, response)
+      .then(() => this.#answers.watch(request, response))
+      .catch((error: unknown) => {
+        this.#deps.log.event('process.fault', { err: error }, 'error')
+        response.destroy()
+      })
   }
 
   /** Every request, of either way, ends in one summary: that is where it stops being in flight. */
@@ -199,12 +217,20 @@ export class HttpServer {
   }
 }
 
-/** The path of a request's target, without its query; also for the absolute form that proxies may send. */
-function pathOf(url: string): string {
-  const query = url.indexOf('?')
-  const target = query === -1 ? url : url.slice(0, query)
-  if (target.startsWith('/')) return target
-  const authority = target.indexOf('://')
-  const slash = authority === -1 ? -1 : target.indexOf('/', authority + 3)
-  return slash === -1 ? target : target.slice(slash)
+/** Nothing moved on a connection for longer than the longest wait there is. */
+function socketTimeoutMs({ maxDeadlineMs, requestTimeoutMs }: HttpServerOptions): number {
+  return maxDeadlineMs + requestTimeoutMs
+}
+
+/** A target of the absolute form, as proxies may send it, as path and query; anything else, also what is no URL, as it came. */
+function originForm(target: string): string {
+  if (target.startsWith('/') || !/^https?:\/\//i.test(target) || !URL.canParse(target)) return target
+  const slash = target.indexOf('/', target.indexOf('://') + 3)
+  return slash === -1 ? '/' : target.slice(slash)
+}
+
+/** Without its query. */
+function pathOf(target: string): string {
+  const query = target.indexOf('?')
+  return query === -1 ? target : target.slice(0, query)
 }

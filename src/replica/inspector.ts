@@ -29,11 +29,12 @@ export class Inspector {
     this.#options = options
   }
 
-  /** @throws GatewayError as staging and walking do */
-  async inspect(version: ModelVersion, signal: AbortSignal): Promise<Inspection> {
+  /** `onWalk` is called before a file has to be walked. @throws GatewayError as staging and walking do, and as `onWalk` does */
+  async inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection> {
     const { find, stage, walk } = this.#options
     const manifest = find(version.sourceId)
     if (manifest !== undefined) return { signature: manifest.signature, artifact: artifactFacts(manifest) }
+    onWalk?.()
     const staged = await stage(version, signal)
     return { signature: await walk({ ...staged, tenant: version.tenant }) }
   }

@@ -162,8 +162,8 @@ export class Replica {
   }
 
   /** Structure only: from the artifact if there is one, else from the model file. @throws GatewayError */
-  inspect(version: ModelVersion, signal: AbortSignal): Promise<Inspection> {
-    return this.#options.inspector.inspect(version, signal)
+  inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection> {
+    return this.#options.inspector.inspect(version, signal, onWalk)
   }
 
   statisticsOf(version: ModelVersion): ModelStatistics | undefined {

@@ -32,8 +32,11 @@ export interface IndexRow {
 
 export interface Gateway {
   infer(request: InferRequest): Promise<InferAnswer>
-  /** Structure only: compiles nothing. */
-  metadata(ref: ModelRef, signal: AbortSignal): Promise<ModelMetadata>
+  /**
+   * Structure only: compiles nothing. `onWalk` is called before a model file has to be walked, which is far dearer than telling what
+   * is known; what it throws is thrown instead.
+   */
+  metadata(ref: ModelRef, signal: AbortSignal, onWalk?: () => void): Promise<ModelMetadata>
   /** Can this be served, resident or on demand? */
   modelReady(
     ref: ModelRef,

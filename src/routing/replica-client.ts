@@ -22,7 +22,8 @@ export interface ReplicaClient {
   load(version: ModelVersion, signal: AbortSignal): Promise<void>
   /** Resolves when the model's memory is given back; a model that is not resident is fine. @throws GatewayError CAPACITY_EXHAUSTED for a pinned one */
   unload(key: string, signal: AbortSignal): Promise<void>
-  inspect(version: ModelVersion, signal: AbortSignal): Promise<Inspection>
+  /** `onWalk` is called before a model file has to be walked; what it throws is thrown instead. */
+  inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection>
   stateOf(key: string): { readonly state: ModelState; readonly reason: string }
   statisticsOf(version: ModelVersion): ModelStatistics | undefined
   /** Undefined when traffic may be sent here, else the reason why not. */

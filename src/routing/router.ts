@@ -22,9 +22,9 @@ export class Router implements Gateway {
     return this.#replica.infer(this.#directory.resolve(request.ref), request)
   }
 
-  async metadata(ref: ModelRef, signal: AbortSignal): Promise<ModelMetadata> {
+  async metadata(ref: ModelRef, signal: AbortSignal, onWalk?: () => void): Promise<ModelMetadata> {
     const version = this.#directory.resolve(ref)
-    const inspection = await this.#replica.inspect(version, signal)
+    const inspection = await this.#replica.inspect(version, signal, onWalk)
     return {
       name: version.name,
       version: version.version,

@@ -159,6 +159,18 @@ describe('bad input over HTTP', () => {
     assert.deepEqual(http.events, ['server.bad-connection'])
   })
 
+  it('reads a target of the absolute form as its path, and refuses one that is no URL', async () => {
+    const http = await startHttp()
+    for (const [target, status] of [
+      ['http://a.example/livez', 200],
+      ['http://a%b/livez', 400],
+      ['http://a.example', 404],
+    ] as const)
+      assert.equal((await http.get(target)).status, status, target)
+    assert.equal((await http.post(`http://a.example${INFER}`)).status, 200)
+    assert.equal((await http.post(`http://a%b${INFER}`)).status, 400)
+  })
+
   it('answers headers over the limit with 431', async () => {
     const http = await startHttp({ maxHeaderBytes: 2048 })
     const socket = await http.connect()

@@ -281,6 +281,22 @@ describe('routes over HTTP', () => {
     assert.equal((await http.get('/v2/models/m')).status, 200)
   })
 
+  it('gives metadata that takes no walk through a model file without limit', async () => {
+    const http = await startHttp({ metadataPerSecond: 1 }, { clock: new ManualClock() })
+    http.gateway.isWalked = false
+    for (let i = 0; i < 5; i++) assert.equal((await http.get('/v2/models/m')).status, 200)
+  })
+
+  it('limits lists of all models for one address, apart from metadata', async () => {
+    const http = await startHttp({ metadataPerSecond: 5 }, { clock: new ManualClock() })
+    assert.equal((await http.get('/v2/models')).status, 200)
+    assert.equal((await http.get('/v2/models/stats')).status, 200)
+    for (const path of ['/v2/models', '/v2/models/stats']) assert.equal((await http.get(path)).status, 429)
+    assert.equal((await http.post('/v2/repository/index')).status, 429)
+    assert.equal((await http.get('/v2/models/m/stats')).status, 200)
+    assert.equal((await http.get('/v2/models/m')).status, 200)
+  })
+
   it('prints metrics with the content type of their format, or has no such URL', async () => {
     const http = await startHttp()
     const answer = await http.get('/metrics')

@@ -34,6 +34,8 @@ export class FakeGateway implements Gateway {
   /** Thrown by every method while set. */
   error: Error | undefined
   meta: Partial<ModelMetadata> = {}
+  /** Does metadata take a walk through a model file? */
+  isWalked = true
   rows: IndexRow[] = [{ name: 'acme/churn', version: '7', state: 'READY', reason: '' }]
   stats: ModelStatistics[] = []
   /** What an inference answers beside the defaults. */
@@ -52,7 +54,8 @@ export class FakeGateway implements Gateway {
     })
   }
 
-  metadata(ref: ModelRef): Promise<ModelMetadata> {
+  async metadata(ref: ModelRef, _signal: AbortSignal, onWalk?: () => void): Promise<ModelMetadata> {
+    if (this.isWalked) onWalk?.()
     return this.#told('metadata', ref, () => ({
       name: ref.name,
       version: ref.version ?? '7',

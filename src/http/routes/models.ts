@@ -3,20 +3,22 @@ import type { Router } from '@koa/router'
 import { GatewayError } from '../../domain/errors.ts'
 import type { ModelRef } from '../../domain/model-ref.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
-import { methodNotAllowed } from '../app-context.ts'
+import { addressOf, methodNotAllowed } from '../app-context.ts'
 import { metadataBody, statisticsBody } from '../model-bodies.ts'
 import type { ModelPath } from '../model-path.ts'
 import { refOf, splitModelPath } from '../model-path.ts'
 
 export function addModelRoutes(router: Router<AppState>, deps: AppDeps): void {
-  const { gateway } = deps
+  const { gateway, listQuota } = deps
   router.get('/v2/models', (ctx) => {
     ctx.state.route = '/v2/models'
+    listQuota.spend(addressOf(ctx))
     ctx.body = { models: gateway.modelNames() }
   })
   // Before the models themselves: no model is called `stats`.
   router.get('/v2/models/stats', async (ctx) => {
     ctx.state.route = '/v2/models/stats'
+    listQuota.spend(addressOf(ctx))
     ctx.body = statisticsBody(await gateway.statistics())
   })
   router.get('/v2/models/*rest', (ctx) => answerAboutModel(ctx, deps))
@@ -27,7 +29,7 @@ export function addModelRoutes(router: Router<AppState>, deps: AppDeps): void {
   })
 }
 
-async function answerAboutModel(ctx: AppContext, { gateway, quota }: AppDeps): Promise<void> {
+async function answerAboutModel(ctx: AppContext, { gateway, walkQuota }: AppDeps): Promise<void> {
   const path = splitModelPath(ctx.path)
   ctx.state.route = routeOf(path)
   if (path.action === 'infer') throw methodNotAllowed(ctx, ['POST'])
@@ -36,8 +38,7 @@ async function answerAboutModel(ctx: AppContext, { gateway, quota }: AppDeps): P
   ctx.state.version = ref.version
   switch (path.action) {
     case 'metadata':
-      quota.spend(ctx.req.socket.remoteAddress ?? '')
-      ctx.body = metadataBody(await gateway.metadata(ref, ctx.state.signal))
+      ctx.body = metadataBody(await gateway.metadata(ref, ctx.state.signal, () => walkQuota.spend(addressOf(ctx))))
       return
     case 'ready':
       ctx.body = await readiness(ref, gateway)

@@ -7,6 +7,7 @@ import { GatewayError } from '../../domain/errors.ts'
 import { printable } from '../../domain/model-ref.ts'
 import { readPathRef } from '../../protocol/headers.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
+import { addressOf } from '../app-context.ts'
 import { readJsonObject } from '../json-body.ts'
 
 const PREFIX = '/v2/repository/models/'
@@ -16,6 +17,7 @@ type Order = (typeof ORDERS)[number]
 export function addRepositoryRoutes(router: Router<AppState>, deps: AppDeps): void {
   router.post('/v2/repository/index', async (ctx) => {
     ctx.state.route = '/v2/repository/index'
+    deps.listQuota.spend(addressOf(ctx))
     const { ready } = await readJsonObject(ctx, deps.budget)
     if (ready !== undefined && typeof ready !== 'boolean')
       throw new GatewayError('BAD_REQUEST', "'ready' is not true or false")

@@ -298,12 +298,26 @@ describe('an inspection', () => {
   it('tells the structure from the artifact if there is one, else from the source, and compiles nothing', async () => {
     const scene = replicaScene()
     const [cold, compiled] = [scene.model('acme/cold'), scene.model('acme/known', { isCompiled: true, probe: {} })]
-    assert.deepEqual(await scene.replica.inspect(cold, never), { signature: { inputs: [], outputs: [] } })
-    assert.deepEqual(await scene.replica.inspect(compiled, never), {
+    let walks = 0
+    const onWalk = (): void => void walks++
+    assert.deepEqual(await scene.replica.inspect(cold, never, onWalk), { signature: { inputs: [], outputs: [] } })
+    assert.equal(walks, 1)
+    assert.deepEqual(await scene.replica.inspect(compiled, never, onWalk), {
       signature: { inputs: [], outputs: [] },
       artifact: { form: 'mapped', isBatchSafe: true, batchReason: 'draws agree' },
     })
+    assert.equal(walks, 1)
     assert.deepEqual(scene.artifacts.log, ['fetch acme/cold:1'])
+    await scene.end()
+  })
+
+  it('fetches nothing for a walk that is refused', async () => {
+    const scene = replicaScene()
+    const refuse = (): never => {
+      throw new GatewayError('QUOTA_EXCEEDED', 'not again')
+    }
+    await assert.rejects(scene.replica.inspect(scene.model('acme/cold'), never, refuse), { code: 'QUOTA_EXCEEDED' })
+    assert.deepEqual(scene.artifacts.log, [])
     await scene.end()
   })
 })

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MetadataQuota } from '../../../src/http/metadata-quota.ts'
+import { AddressQuota } from '../../../src/http/address-quota.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
-describe('MetadataQuota', () => {
+describe('AddressQuota', () => {
   it('counts every address for itself', () => {
-    const quota = new MetadataQuota(new ManualClock(), 1)
+    const quota = new AddressQuota(new ManualClock(), { perSecond: 1, of: 'it' })
     for (let i = 0; i < 2; i++) quota.spend('10.0.0.1')
     assert.throws(() => quota.spend('10.0.0.1'), { code: 'QUOTA_EXCEEDED' })
     quota.spend('10.0.0.2')
@@ -13,7 +13,7 @@ describe('MetadataQuota', () => {
 
   it('says when to come back, and means it', () => {
     const clock = new ManualClock()
-    const quota = new MetadataQuota(clock, 0.5)
+    const quota = new AddressQuota(clock, { perSecond: 0.5, of: 'it' })
     quota.spend('a')
     let retryAfterMs = 0
     try {
