@@ -21,7 +21,7 @@ before(async () => {
   server = await ServerProcess.start({
     models: models.dir,
     args: ['--workers', '2'],
-    env: { MODELMUX_STORE_POLL_MS: '50', MODELMUX_STORE_SETTLE_MS: '60' },
+    env: { MODELMUX_STORE_POLL_MS: '50', MODELMUX_STORE_SETTLE_MS: '400' },
   })
   await server.logs('registry.scanned')
 })
