@@ -4,8 +4,8 @@
  */
 export class CompileGate {
   #compiles = 0
-  /** The removal under way or waited for; settles without a value. Compiles that come later let it go first. */
-  #removal: Promise<void> | undefined
+  /** Fulfils when the removal under way or waited for has ended, well or not. Compiles that come later let it go first. */
+  #removal: Promise<unknown> | undefined
   #onIdle: (() => void)[] = []
 
   /** No compile is under way. */
@@ -33,10 +33,7 @@ export class CompileGate {
       if (this.#compiles > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve))
       return await work()
     })()
-    const settled = removal.then(
-      () => {},
-      () => {},
-    )
+    const settled = Promise.allSettled([removal])
     this.#removal = settled
     try {
       return await removal
