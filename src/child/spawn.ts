@@ -5,10 +5,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { Socket } from 'node:net'
 import { constants, setPriority } from 'node:os'
-import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../lib/clock.ts'
+import { readLines } from './lines.ts'
 
 /** Descriptor of the channel in the child. */
 const CHANNEL_FD = 3
@@ -37,7 +37,7 @@ export interface SpawnOptions {
   readonly dataLimitBytes?: number
   /** Runs at the lowest CPU priority but one. */
   readonly isBackground?: boolean
-  /** A line that the child wrote to stdout or stderr. */
+  /** A line that the child wrote to stdout or stderr, cut when it is very long. */
   onLine(stream: 'stdout' | 'stderr', line: string): void
 }
 
@@ -80,8 +80,7 @@ export function spawnChild(options: SpawnOptions): Child {
   if (options.isBackground === true) lowerPriority(child.pid)
   for (const stream of ['stdout', 'stderr'] as const) {
     const pipe = child[stream]
-    if (pipe !== null)
-      createInterface({ input: pipe, crlfDelay: Infinity }).on('line', (line) => options.onLine(stream, line))
+    if (pipe !== null) readLines(pipe, (line) => options.onLine(stream, line))
   }
   const exited = new Promise<ExitInfo>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import type { Harness } from '../support/http-harness.ts'
 import { startHttp } from '../support/http-harness.ts'
 
@@ -14,6 +14,8 @@ async function deafClient(http: Harness): Promise<Socket> {
   const socket = await http.connect()
   socket.on('error', () => {})
   socket.pause()
+  // It would not even notice that the server closed it.
+  after(() => socket.destroy())
   socket.write(ASK)
   return socket
 }
