@@ -50,10 +50,6 @@ export class EvictionOrder {
     return this.#pinned.has(key)
   }
 
-  get pinned(): Iterable<string> {
-    return this.#pinned.values()
-  }
-
   *candidates(now: number): Iterable<EvictionCandidate> {
     const { minResidencyMs, hasWork } = this.#options
     for (const entry of this.#resting.rvalues()) {

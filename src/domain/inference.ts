@@ -1,6 +1,7 @@
 /** An inference between the rooms: what came in, what goes out, and the sums kept over them. */
 import type { ModelRef } from './model-ref.ts'
 import type { CacheOutcome, PhaseTimings } from './phases.ts'
+import type { Signature } from './tensor-types.ts'
 
 /** An inference as it came in: headers understood, body opaque. */
 export interface InferRequest {
@@ -69,4 +70,15 @@ export interface ModelStatistics {
 export interface Tally {
   readonly count: number
   readonly ns: number
+}
+
+/** A model's structure, and what is known of its compiled form if there is one. */
+export interface Inspection {
+  readonly signature: Signature
+  readonly artifact?: {
+    readonly form: 'mapped' | 'plain'
+    readonly plainReason?: string
+    readonly isBatchSafe?: boolean
+    readonly batchReason?: string
+  }
 }

@@ -1,19 +1,9 @@
 /** Tells what a model takes and gives without loading it. */
 import type { Manifest } from '../domain/artifact.ts'
+import type { Inspection } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { StagedSource } from './loads.ts'
-
-/** A model's structure, and what is known of its compiled form if there is one. */
-export interface Inspection {
-  readonly signature: Signature
-  readonly artifact?: {
-    readonly form: 'mapped' | 'plain'
-    readonly plainReason?: string
-    readonly isBatchSafe?: boolean
-    readonly batchReason?: string
-  }
-}
 
 export interface InspectorOptions {
   readonly find: (sourceId: string) => Manifest | undefined

@@ -87,11 +87,6 @@ export class Loads {
     return this.#running.size
   }
 
-  /** Resolves when no load is under way. */
-  async settled(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running)
-  }
-
   async #run(version: ModelVersion, load: Load): Promise<void> {
     const { table, onEnded } = this.#options
     try {

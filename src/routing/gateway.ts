@@ -2,25 +2,17 @@
  * What the HTTP layer sees of everything behind it: one interface, whether one replica runs in this process or many run elsewhere.
  * Every method throws GatewayError only.
  */
-import type { InferAnswer, InferRequest, ModelState, ModelStatistics } from '../domain/inference.ts'
+import type { InferAnswer, InferRequest, Inspection, ModelState, ModelStatistics } from '../domain/inference.ts'
 import type { ModelRef } from '../domain/model-ref.ts'
-import type { Signature } from '../domain/tensor-types.ts'
 
 export type { InferAnswer, InferRequest, ModelState, ModelStatistics, Served, Tally } from '../domain/inference.ts'
 
-export interface ModelMetadata {
+export interface ModelMetadata extends Inspection {
   readonly name: string
   /** Versions that the registry has, oldest first. */
   readonly versions: readonly string[]
   readonly version: string
   readonly aliases: Readonly<Record<string, string>>
-  readonly signature: Signature
-  readonly artifact?: {
-    readonly form: 'mapped' | 'plain'
-    readonly plainReason?: string
-    readonly isBatchSafe?: boolean
-    readonly batchReason?: string
-  }
 }
 
 export interface IndexRow {

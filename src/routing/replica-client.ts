@@ -1,19 +1,7 @@
 /** A replica as the router sees it, in this process or elsewhere. Every method throws GatewayError only. */
 
-import type { InferAnswer, InferRequest, ModelState, ModelStatistics } from '../domain/inference.ts'
+import type { InferAnswer, InferRequest, Inspection, ModelState, ModelStatistics } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
-import type { Signature } from '../domain/tensor-types.ts'
-
-/** What a replica knows of a model's structure without compiling anything. */
-export interface Inspection {
-  readonly signature: Signature
-  readonly artifact?: {
-    readonly form: 'mapped' | 'plain'
-    readonly plainReason?: string
-    readonly isBatchSafe?: boolean
-    readonly batchReason?: string
-  }
-}
 
 export interface ReplicaClient {
   readonly id: string
