@@ -3,7 +3,6 @@
  * within a budget, past which no inference begins, and a connection that takes nothing of its answer for a while is closed.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { GatewayError } from '../domain/errors.ts'
 
 export interface AnswerBudgetOptions {
@@ -17,7 +16,6 @@ export interface AnswerBudgetOptions {
 
 export class AnswerBudget {
   readonly #options: AnswerBudgetOptions
-  readonly #held = new WeakMap<Socket, { bytes: number }>()
   #used = 0
 
   constructor(options: AnswerBudgetOptions) {
@@ -43,32 +41,16 @@ export class AnswerBudget {
   /** Call it right after the end of a response. What the operating system took at once is no matter, and costs nothing here. */
   watch(request: IncomingMessage, response: ServerResponse): void {
     const bytes = response.writableLength
-    const { socket } = request
-    if (bytes === 0 || response.destroyed || socket.destroyed) return
+    if (bytes === 0 || response.destroyed || request.socket.destroyed) return
     const { stallMs, idleMs } = this.#options
     this.#used += bytes
-    const held = this.#heldOf(socket)
-    held.bytes += bytes
-    response.once('close', () => this.#giveBack(held, bytes))
+    // It also comes to a response that waits for its turn behind another one.
+    response.once('close', () => {
+      this.#used -= bytes
+    })
     // One that waits is not stalled: it is watched once it has the connection.
     if (response.socket === null) response.once('socket', () => limitStall(response, stallMs, idleMs))
     else limitStall(response, stallMs, idleMs)
-  }
-
-  #heldOf(socket: Socket): { bytes: number } {
-    const known = this.#held.get(socket)
-    if (known !== undefined) return known
-    const held = { bytes: 0 }
-    this.#held.set(socket, held)
-    // A response that waits for its turn behind another one does not hear that its connection is gone.
-    socket.once('close', () => this.#giveBack(held, held.bytes))
-    return held
-  }
-
-  #giveBack(held: { bytes: number }, bytes: number): void {
-    const given = Math.min(bytes, held.bytes)
-    held.bytes -= given
-    this.#used -= given
   }
 }
 
