@@ -66,7 +66,7 @@ export class ServerProcess {
       await writeFile(file, JSON.stringify(options.config))
       args.push('--config', file)
     }
-    const run = new Run(['serve', ...args, ...(options.args ?? [])], options)
+    const run = new Run(['serve', ...args, ...(options.args ?? [])], { ...options, env: { ...POLLED, ...options.env } })
     try {
       const url = await eventually('the server listens', () => run.listeningUrl())
       return new ServerProcess(run, url, temporary)
@@ -156,6 +156,9 @@ export function isAlive(pid: number): boolean {
     return false
   }
 }
+
+/** Tests ask what models there are until they are there, which no quota should end. */
+const POLLED = { MODELMUX_SERVER_METADATA_PER_SECOND: '10000' }
 
 /** One started command and its output. */
 class Run {
