@@ -76,7 +76,7 @@ describe('the README', () => {
   it('names only flags that there are', async () => {
     const { SERVE_FLAGS } = await import('../../src/config/flags.ts')
     const flags = new Set(Object.keys(SERVE_FLAGS))
-    const others = new Set(['traffic', 'quick', 'onnxruntime-node-install'])
+    const others = new Set(['traffic', 'quick', 'reps', 'classes', 'scale', 'peers', 'onnxruntime-node-install'])
     for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
       assert.ok(flags.has(flag) || others.has(flag), `--${flag} is a flag`)
     }
