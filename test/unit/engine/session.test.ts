@@ -100,8 +100,8 @@ describe('EngineSession', () => {
     await session.release()
   })
 
-  it('says ARTIFACT_INVALID of a file that is missing, and of one that is no model', async () => {
-    await assert.rejects(EngineSession.open('/nowhere/model.onnx', OPTIONS), { code: 'ARTIFACT_INVALID' })
+  it('takes a file that is missing for a failure of the moment, and one that is no model for the model's', async () => {
+    await assert.rejects(EngineSession.open('/nowhere/model.onnx', OPTIONS), { code: 'MODEL_LOAD_FAILED' })
     const noise = await models.write('noise', Buffer.from('this is not a model'))
     await assert.rejects(EngineSession.open(noise, OPTIONS), { code: 'ARTIFACT_INVALID' })
   })
