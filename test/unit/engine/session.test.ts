@@ -100,7 +100,7 @@ describe('EngineSession', () => {
     await session.release()
   })
 
-  it('takes a file that is missing for a failure of the moment, and one that is no model for the model's', async () => {
+  it('takes a file that is missing for a failure of the moment, and one that is no model for a broken one', async () => {
     await assert.rejects(EngineSession.open('/nowhere/model.onnx', OPTIONS), { code: 'MODEL_LOAD_FAILED' })
     const noise = await models.write('noise', Buffer.from('this is not a model'))
     await assert.rejects(EngineSession.open(noise, OPTIONS), { code: 'ARTIFACT_INVALID' })
