@@ -32,10 +32,9 @@ describe('the README', () => {
     const answer = /^\{"model_name":"customer-0042\/churn".*\}$/m.exec(README)?.[0]
     assert.ok(answer !== undefined)
     const { outputs } = JSON.parse(answer) as { outputs: { data: number[] }[] }
-    assert.deepEqual(
-      outputs[0]?.data.map((value) => Number(value.toPrecision(4))),
-      expected.map((value) => Number(value.toPrecision(4))),
-    )
+    const data = outputs[0]?.data ?? []
+    assert.equal(data.length, expected.length)
+    for (const [i, value] of expected.entries()) assert.ok(Math.abs((data[i] ?? Number.NaN) - value) < 1e-4)
   })
 
   it('lists every error with its status, retry advice, blame and cause, each with a remedy', () => {
