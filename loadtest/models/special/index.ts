@@ -2,6 +2,7 @@
 export type { CheckedModel } from './checked-model.ts'
 export { constantNode, functionWithBranches, functionWithConstant } from './constants.ts'
 export { branches, nested, repeated, scanned } from './control-flow.ts'
+export { crashing, POISON, poisonInputs } from './crashing.ts'
 export {
   addOne,
   centredOverBatch,

@@ -25,6 +25,7 @@ const CHECKED: Readonly<Record<string, () => special.CheckedModel>> = {
   functionWithBranches: special.functionWithBranches,
   sidecar: special.sidecar,
   slow: special.slow,
+  crashing: special.crashing,
 }
 
 describe('special models', () => {
