@@ -5,6 +5,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { diskReadBytes } from '../child/disk-reads.ts'
+import { killPoint } from '../child/kill-points.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
@@ -230,8 +231,11 @@ export class ArtifactStore {
   async remove(artifact: string): Promise<void> {
     const freed = this.#parts.index.remove(artifact)
     await rm(join(this.#dir, manifestFile(artifact)), { force: true })
+    killPoint('evict')
     await rm(join(this.#dir, graphFile(artifact)), { force: true })
+    killPoint('evict')
     await rm(join(this.#dir, plainFolder(artifact)), { recursive: true, force: true })
+    killPoint('evict')
     await this.#collector.dropBlobs(freed)
   }
 

@@ -6,6 +6,7 @@
 import { createHash, hash } from 'node:crypto'
 import { chmodSync, closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { killPoint } from '../child/kill-points.ts'
 import type { BlobRef } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import { isGone } from '../lib/file-tree.ts'
@@ -83,6 +84,7 @@ export class BlobStore {
       closeSync(fd)
     }
     chmodSync(partial, READ_ONLY)
+    killPoint('blob')
     try {
       renameSync(partial, path)
     } catch (error) {
@@ -91,6 +93,7 @@ export class BlobStore {
       mkdirSync(dirname(path), { recursive: true })
       renameSync(partial, path)
     }
+    killPoint('blob')
   }
 }
 

@@ -1,6 +1,7 @@
 /** Keeps the cache folder within its budget and free of rubbish. One collection at a time. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { killPoint } from '../child/kill-points.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
@@ -70,7 +71,9 @@ export class Collector {
     await gate.remove(async () => {
       for (const digest of digests) {
         // Looked at blob by blob: an artifact may have been put back meanwhile.
-        if (index.references(digest) === 0) await rm(join(dir, blobPath(digest)), { force: true })
+        if (index.references(digest) > 0) continue
+        await rm(join(dir, blobPath(digest)), { force: true })
+        killPoint('evict')
       }
     })
   }

@@ -5,6 +5,7 @@
  */
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { killPoint } from '../child/kill-points.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import type { ErrorCode, GatewayError } from '../domain/errors.ts'
 import { asGatewayError } from '../domain/errors.ts'
@@ -45,6 +46,7 @@ interface Job {
 /** `staging`: a folder on the cache's file system for this job alone, gone when it ends. @throws GatewayError ARTIFACT_INVALID */
 export async function compile(call: CompileCall, staging: string, onCheck: () => void): Promise<CompileReply> {
   mkdirSync(staging, { recursive: true })
+  killPoint('staging')
   const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {
     const attempt = await compileMapped(job)
@@ -82,6 +84,7 @@ async function compileMapped(job: Job): Promise<Mapped | PlainReason> {
     return new PlainReason(`the engine cannot save it optimised: ${wordsOf(error)}`)
   }
   watch.mark('optimise')
+  killPoint('optimise')
   try {
     // What `.ort` held is walked in the form that will be opened; a refusal of it is final, whatever would open.
     const declared =
@@ -108,6 +111,7 @@ async function moveAndCheck(job: Job, declared: Signature, reference: EngineSess
   watch.mark('move')
   const path = join(call.cache, graphFile(call.artifact))
   renameSync(join(staging, 'graph.onnx'), path)
+  killPoint('graph')
   const before = await privateBytes()
   const candidate = await EngineSession.open(
     path,
@@ -122,6 +126,7 @@ async function moveAndCheck(job: Job, declared: Signature, reference: EngineSess
     if (problem !== undefined) return new PlainReason(`the artifact's answers differ from the original's: ${problem}`)
     const grown = (await privateBytes()) - before
     watch.mark('check')
+    killPoint('check')
     return {
       graph,
       blobs: blobs.blobs,

@@ -1,6 +1,7 @@
 /** Entry point of a compiler child, whose argument is its own staging folder: one job at a time, as the parent sends them; ends when the channel closes. */
 import { join } from 'node:path'
 import { serveCalls } from '../child/calls.ts'
+import { withoutKillPoints } from '../child/kill-points.ts'
 import { parentChannel } from '../child/spawn.ts'
 import { ortVersion } from '../engine/ort.ts'
 import { compile } from './compile-job.ts'
@@ -34,7 +35,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
 }
 
 /** Jobs wait for it; its own failure is not theirs. */
-const primed = prime(join(staging, 'prime')).catch(() => {})
+const primed = withoutKillPoints(() => prime(join(staging, 'prime'))).catch(() => {})
 
 const channel = serveCalls(
   parentChannel(),

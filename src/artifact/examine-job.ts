@@ -1,5 +1,6 @@
 /** The compiler child's first look at a source: is it sane, which files matter, what are their bytes. */
 import { dirname, join, relative, resolve } from 'node:path'
+import { killPoint } from '../child/kill-points.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { ExamineCall, ExamineReply } from './compiler-protocol.ts'
 import { ExternalFiles } from './external-files.ts'
@@ -20,12 +21,14 @@ export function examine(call: ExamineCall): ExamineReply {
     ? ortFacts(call)
     : walkFile(call.dir, call.modelFile, call)
   const walked = systemClock.now()
+  killPoint('walk')
   const paths = [call.modelFile, ...files.map((file) => relative(resolve(call.dir), resolve(file.path)))]
   const timings = { walk: walked - started }
   const reply = { ...(facts === undefined ? {} : { signature: facts.signature }), files: paths }
   const known = call.signatureOnly === true ? '' : call.digest
   if (known !== undefined) return { ...reply, digest: known, bytes: bytesOf(call, files), timings }
   const digested = paths.map((path) => digestFile(call.dir, path))
+  killPoint('digest')
   const bytes = digested.reduce((sum, file) => sum + file.bytes, 0)
   return { ...reply, digest: sourceDigest(digested), bytes, timings: { ...timings, hash: systemClock.now() - walked } }
 }

@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { killPoint } from '../child/kill-points.ts'
 import type { Fingerprint, Manifest } from '../domain/artifact.ts'
 import { isDigest, manifestFile, stagingFolder } from './layout.ts'
 
@@ -77,7 +78,9 @@ export async function writeManifest(cache: string, manifest: Manifest): Promise<
   await mkdir(folder, { recursive: true })
   try {
     await writeFile(partial, JSON.stringify(manifest))
+    killPoint('manifest')
     await rename(partial, join(cache, manifestFile(manifest.artifact)))
+    killPoint('rename')
   } catch (error) {
     await rm(partial, { force: true }).catch(() => {})
     throw error

@@ -8,6 +8,7 @@ import { constants, setPriority } from 'node:os'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Clock } from '../lib/clock.ts'
+import { killPointEnvironment } from './kill-points.ts'
 import { readLines } from './lines.ts'
 
 /** Descriptor of the channel in the child. */
@@ -59,7 +60,7 @@ export interface Child {
 export function spawnChild(options: SpawnOptions): Child {
   const isSource = import.meta.url.endsWith('.ts')
   const entry = fileURLToPath(options.entry).replace(/\.[tj]s$/, isSource ? '.ts' : '.js')
-  const env: Record<string, string> = { ...options.env }
+  const env: Record<string, string> = { ...killPointEnvironment(), ...options.env }
   for (const name of INHERITED) {
     const value = process.env[name]
     if (value !== undefined) env[name] = value

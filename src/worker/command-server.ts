@@ -3,6 +3,7 @@
  * order they came, so that an open may be followed by runs without waiting for it.
  */
 import { readFileSync } from 'node:fs'
+import { killPoint } from '../child/kill-points.ts'
 import { countMappings, parseStatus } from '../child/memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { firstRun } from '../engine/first-run.ts'
@@ -81,6 +82,7 @@ export class CommandServer {
       throw error
     }
     const openMs = this.#clock.now() - start
+    killPoint('open')
     const grownBytes = Math.max(0, privateBytes() - bytesBefore)
     const mappings = spec.mappings ?? Math.max(0, (await countMappings('self')) - mappingsBefore)
     this.#placements.set(placementId, placement)
@@ -102,6 +104,7 @@ export class CommandServer {
     this.#failed.delete(placementId)
     const placement = this.#placements.get(placementId)
     this.#placements.delete(placementId)
+    if (placement !== undefined) killPoint('close')
     await placement?.close()
   }
 

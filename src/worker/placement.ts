@@ -5,6 +5,7 @@
  *
  * A request fails alone: one that cannot be decoded is left out, and a stacked run that fails is repeated one by one.
  */
+import { killPoint } from '../child/kill-points.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
@@ -66,6 +67,7 @@ export class Placement {
     const results: (Result | undefined)[] = received.map(() => undefined)
     const requests = received.map((one, i) => this.#decode(one, i, results))
     const decoded = this.#clock.now()
+    killPoint('run')
     const tally = { runs: 0, rows: 0 }
     const inputs = requests.map((request) => request?.inputs)
     for (const run of planRuns(inputs, this.#batching)) await this.#runTogether(run, requests, results, tally)
