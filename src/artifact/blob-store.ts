@@ -8,7 +8,6 @@ import { chmodSync, closeSync, mkdirSync, openSync, renameSync, rmSync, statSync
 import { dirname, join } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
 import type { BlobRef } from '../domain/artifact.ts'
-import { GatewayError } from '../domain/errors.ts'
 import { isGone } from '../lib/file-tree.ts'
 import { blobPath } from './layout.ts'
 import { digestWindow, RangeReader, withFile } from './range-reader.ts'
@@ -18,13 +17,14 @@ import type { ByteWindow } from './wire.ts'
 const verified = new Set<string>()
 
 const READ_ONLY = 0o444
-/** Up to here a tensor is read once and held; above, once to digest it and a second time, from the page cache, to copy it. */
-const HOLD_BYTES = 8 * 1024 * 1024
+/** Up to here a tensor is held whole, in a buffer that is used again: fresh ones cost more in page faults than the reading. */
+const HOLD_BYTES = 4 * 1024 * 1024
 
 export class BlobStore {
   readonly #cache: string
   readonly #staging: string
   readonly #written = new Map<string, BlobRef>()
+  #held: Buffer | undefined
   #serial = 0
 
   /** `staging`: a folder on the cache's file system that nobody else writes to. */
@@ -39,64 +39,73 @@ export class BlobStore {
   }
 
   putBytes(bytes: Uint8Array): BlobRef {
-    const digest = hash('sha256', bytes, 'hex')
-    return this.#put(digest, bytes.length, (fd) => writeAll(fd, bytes))
+    const ref = { digest: hash('sha256', bytes, 'hex'), bytes: bytes.length }
+    const known = this.#written.get(ref.digest)
+    if (known !== undefined) return known
+    this.#keep(ref, () => this.#writePartial((write) => write(bytes)))
+    return ref
   }
 
   /** The bytes [start, end) of a window, never held whole when they are many. */
   putRange(window: ByteWindow, start: number, end: number): BlobRef {
-    if (end - start <= HOLD_BYTES) return this.putBytes(window.slice(start, end))
-    const digest = digestWindow(window, start, end)
-    return this.#put(digest, end - start, (fd) => {
-      const copied = createHash('sha256')
+    const bytes = end - start
+    if (bytes <= HOLD_BYTES) {
+      this.#held ??= Buffer.allocUnsafeSlow(HOLD_BYTES)
+      return this.putBytes(window.read(start, this.#held.subarray(0, bytes)))
+    }
+    // Written while it is digested, perhaps in vain: a second digest of what is new costs more than a copy of what is not.
+    const copied = createHash('sha256')
+    const partial = this.#writePartial((write) => {
       for (const chunk of new RangeReader(window, start, end)) {
         copied.update(chunk)
-        writeAll(fd, chunk)
+        write(chunk)
       }
-      if (copied.digest('hex') !== digest)
-        throw new GatewayError('MODEL_LOADING', 'the data of the model changed while it was copied; it is tried again')
     })
+    const ref = { digest: copied.digest('hex'), bytes }
+    const known = this.#written.get(ref.digest)
+    if (known === undefined) this.#keep(ref, () => partial)
+    rmSync(partial, { force: true })
+    return known ?? ref
   }
 
-  #put(digest: string, bytes: number, write: (fd: number) => void): BlobRef {
-    const known = this.#written.get(digest)
-    if (known !== undefined) return known
-    const ref = { digest, bytes }
-    const path = join(this.#cache, blobPath(digest))
+  #keep(ref: BlobRef, partial: () => string): void {
+    const path = join(this.#cache, blobPath(ref.digest))
     // A blob of the right name with other content is a torn one: replaced, not believed.
-    if (!isWhole(path, ref)) this.#write(path, write)
+    if (!isWhole(path, ref)) placeAt(path, partial())
     // Renews the change time, by which the collector tells a blob that is about to be referred to from an old unreferenced one.
     else chmodSync(path, READ_ONLY)
     verified.add(identityOf(path) ?? '')
-    this.#written.set(digest, ref)
-    return ref
+    this.#written.set(ref.digest, ref)
   }
 
-  #write(path: string, write: (fd: number) => void): void {
+  /** @returns the path of a new file in the staging folder */
+  #writePartial(fill: (write: (bytes: Uint8Array) => void) => void): string {
     const partial = join(this.#staging, `blob-${this.#serial++}`)
     const fd = openSync(partial, 'wx', READ_ONLY)
     try {
-      write(fd)
+      fill((bytes) => writeAll(fd, bytes))
     } catch (error) {
       rmSync(partial, { force: true })
       throw error
     } finally {
       closeSync(fd)
     }
-    chmodSync(partial, READ_ONLY)
-    killPoint('blob')
-    try {
-      renameSync(partial, path)
-    } catch (error) {
-      if (!isGone(error)) throw error
-      // Somebody emptied the cache folder under us.
-      mkdirSync(dirname(path), { recursive: true })
-      renameSync(partial, path)
-    }
-    killPoint('blob')
+    return partial
   }
 }
 
+function placeAt(path: string, partial: string): void {
+  chmodSync(partial, READ_ONLY)
+  killPoint('blob')
+  try {
+    renameSync(partial, path)
+  } catch (error) {
+    if (!isGone(error)) throw error
+    // Somebody emptied the cache folder under us.
+    mkdirSync(dirname(path), { recursive: true })
+    renameSync(partial, path)
+  }
+}
 /** Is the blob there with the content that its name says? */
 function isWhole(path: string, { digest, bytes }: BlobRef): boolean {
   if (statSync(path, { throwIfNoEntry: false })?.size !== bytes) return false
