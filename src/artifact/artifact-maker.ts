@@ -20,6 +20,7 @@ import type {
 } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
 import { requireFreeDisk } from './free-disk.ts'
+import type { SentRequest } from './given-inputs.ts'
 import { artifactName, writeManifest } from './manifest.ts'
 import type { ArtifactOptions } from './options.ts'
 import type { ArtifactSource } from './source.ts'
@@ -95,12 +96,12 @@ export class ArtifactMaker {
   }
 
   /** Makes a known artifact once more with a request of a client as the input of its check. One flight per artifact. */
-  recheck(source: ArtifactSource, request: unknown): Promise<Compiled> {
+  recheck(source: ArtifactSource, sent: SentRequest): Promise<Compiled> {
     return this.#parts.pool.compile(source.tenant, source.bytes, async (turn) => {
       const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, this.#examineCall(source))
       const artifact = this.nameOf(examined.digest)
-      const given: ArtifactSource = { ...source, warmUp: [request], isUnchanged: () => source.isUnchanged() }
-      return await this.#artifactFlights.run(artifact, () => this.#make(artifact, given, examined, false, turn))
+      const how = { makesInputs: false, sent }
+      return await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, how, turn))
     })
   }
 
@@ -132,7 +133,9 @@ export class ArtifactMaker {
       const known = index.get(artifact)
       const { manifest, timings } =
         known === undefined
-          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, makesInputs, turn))
+          ? await this.#artifactFlights.run(artifact, () =>
+              this.#make(artifact, source, examined, { makesInputs }, turn),
+            )
           : { manifest: known, timings: {} }
       if (known !== undefined) await this.#throwIfChanged(source)
       sources.remember(source.sourceId, examined.digest)
@@ -154,7 +157,7 @@ export class ArtifactMaker {
     artifact: string,
     source: ArtifactSource,
     examined: ExamineReply,
-    makesInputs: boolean,
+    how: Pick<CompileCall, 'makesInputs' | 'sent'>,
     turn: CompilerTurn,
   ): Promise<Compiled> {
     const { options } = this.#parts
@@ -173,7 +176,7 @@ export class ArtifactMaker {
       inlineLimitBytes,
       intraOpThreads,
       warmUp,
-      makesInputs,
+      ...how,
       ...(signature === undefined ? {} : { signature }),
     }
     await requireFreeDisk(this.#parts.dir, source.bytes, options.minFreeDiskBytes)

@@ -44,6 +44,12 @@ const CLOSE_GRACE_MS = 2_000
 /** When to ask again for what is made again. */
 const REMAKE_RETRY_MS = 1_000
 
+/** `jsonBytes`: length of the JSON part where tensors follow in binary. */
+export interface ClientRequest {
+  readonly body: Buffer
+  readonly jsonBytes?: number
+}
+
 type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & { readonly host: ArtifactStoreOptions }
 
 export class ArtifactStore {
@@ -163,11 +169,12 @@ export class ArtifactStore {
   }
 
   /**
-   * Holds an artifact that could not be checked on made-up inputs against the original on a request that a client sent
-   * (OIP, JSON). @returns its manifest from now on, of form `plain` when the answers differ; `check` says whether they were compared
+   * Holds an artifact that could not be checked on made-up inputs against the original on a request that a client sent.
+   * @returns its manifest from now on, of form `plain` when the answers differ; `check` says whether they were compared
    */
-  async recheck(source: ArtifactSource, request: unknown): Promise<Manifest> {
-    return (await this.#maker.recheck(source, request)).manifest
+  async recheck(source: ArtifactSource, { body, jsonBytes }: ClientRequest): Promise<Manifest> {
+    const sent = { body: body.toString('base64'), ...(jsonBytes === undefined ? {} : { jsonBytes }) }
+    return (await this.#maker.recheck(source, sent)).manifest
   }
 
   /** Measures an artifact in the background and writes what it found into its manifest. One probe per artifact. */

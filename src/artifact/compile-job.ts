@@ -120,7 +120,7 @@ async function moveAndCheck(job: Job, declared: Signature, reference: EngineSess
   watch.mark('open')
   try {
     const signature = withShapes(declared, candidate.signature)
-    const given = decodeGiven(call.warmUp, signature)
+    const given = decodeGiven(call, signature)
     if (given.length === 0 && call.makesInputs) job.onCheck()
     const { check, problem }: CheckResult = await checkAnswers(reference, candidate, signature, given, call)
     if (problem !== undefined) return new PlainReason(`the artifact's answers differ from the original's: ${problem}`)

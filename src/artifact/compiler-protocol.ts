@@ -1,6 +1,7 @@
 /** What a parent asks of its compiler child: calls carry JSON both ways. */
 import type { BlobRef, FileRef, ProbeResult } from '../domain/artifact.ts'
 import type { Signature } from '../domain/tensor-types.ts'
+import type { GivenRequests } from './given-inputs.ts'
 import type { WalkLimits } from './walk.ts'
 
 export const COMPILER_CALLS = { hello: 1, examine: 2, compile: 3, probe: 4, verify: 5 } as const
@@ -39,7 +40,7 @@ export interface ExamineReply {
   readonly timings: Readonly<Record<string, number>>
 }
 
-export interface CompileCall extends SourceFiles {
+export interface CompileCall extends SourceFiles, GivenRequests {
   /** Absolute path of the cache folder. */
   readonly cache: string
   readonly artifact: string
@@ -52,7 +53,6 @@ export interface CompileCall extends SourceFiles {
   /** Sources up to this size are saved whole by the engine; larger ones with its external data, which protobuf's 2 GiB force. */
   readonly inlineLimitBytes: number
   readonly intraOpThreads: number
-  readonly warmUp: readonly unknown[]
   /** Inputs are made up for the check where the owner gave none. */
   readonly makesInputs: boolean
 }
@@ -73,7 +73,7 @@ export interface CompileReply {
   readonly timings: Readonly<Record<string, number>>
 }
 
-export interface ProbeCall {
+export interface ProbeCall extends GivenRequests {
   readonly graphBytes: number
   /** Graph and blobs together. */
   readonly bytes: number
@@ -84,7 +84,6 @@ export interface ProbeCall {
   readonly signature: Signature
   readonly limits: WalkLimits
   readonly intraOpThreads: number
-  readonly warmUp: readonly unknown[]
   readonly makesInputs: boolean
   /** How long the timed runs may take together; a slow model gets fewer of them. */
   readonly budgetMs: number

@@ -1,15 +1,32 @@
-/** The owner's warm-up requests as tensors. One that does not fit the model is no reason to refuse the model: it is passed over. */
+/** Requests that were given, as tensors. One that does not fit the model is no reason to refuse the model: it is passed over. */
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature, Tensor } from '../domain/tensor-types.ts'
 import { RequestReader } from '../protocol/oip/request.ts'
 
-/** `warmUp`: OIP inference requests in JSON. */
-export function decodeGiven(warmUp: readonly unknown[], signature: Signature): (readonly Tensor[])[] {
-  if (warmUp.length === 0) return []
+/** A request as a client sent it, in a form that JSON carries. */
+export interface SentRequest {
+  /** The whole body, base64. */
+  readonly body: string
+  /** Length of its JSON part where tensors follow in binary. */
+  readonly jsonBytes?: number
+}
+
+export interface GivenRequests {
+  /** The owner's: OIP inference requests in JSON. */
+  readonly warmUp: readonly unknown[]
+  readonly sent?: SentRequest
+}
+
+export function decodeGiven({ warmUp, sent }: GivenRequests, signature: Signature): (readonly Tensor[])[] {
+  const bodies: { body: Buffer; jsonBytes?: number | undefined }[] = warmUp.map((request) => ({
+    body: Buffer.from(JSON.stringify(request)),
+  }))
+  if (sent !== undefined) bodies.unshift({ body: Buffer.from(sent.body, 'base64'), jsonBytes: sent.jsonBytes })
+  if (bodies.length === 0) return []
   const reader = new RequestReader(signature)
-  return warmUp.flatMap((request) => {
+  return bodies.flatMap(({ body, jsonBytes }) => {
     try {
-      return [reader.read(Buffer.from(JSON.stringify(request))).inputs]
+      return [reader.read(body, jsonBytes).inputs]
     } catch (error) {
       if (error instanceof GatewayError) return []
       throw error

@@ -30,7 +30,7 @@ export async function probe(call: ProbeCall): Promise<ProbeReply> {
   const unpacked = await openMeasured(call, false)
   try {
     const { session } = unpacked
-    const found = await findSample(session, call.signature, decodeGiven(call.warmUp, call.signature), call)
+    const found = await findSample(session, call.signature, decodeGiven(call, call.signature), call)
     const template = found?.sample.inputs
     const verdict = await judgeBatchSafety(session, call.signature, facts.batchHazards, template)
     const one = template === undefined ? undefined : rowsOf(template, 1, verdict.isBatchSafe)

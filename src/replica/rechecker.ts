@@ -8,9 +8,15 @@ import type { ModelVersion } from '../domain/model-version.ts'
 import { detach } from '../lib/detach.ts'
 import type { RequestBody } from './request.ts'
 
+/** `jsonBytes`: length of the JSON part where tensors follow in binary. */
+export interface WholeRequest {
+  readonly body: Buffer
+  readonly jsonBytes?: number
+}
+
 export interface RecheckerOptions {
   /** @returns the manifest from now on; its form is `plain` where the answers differed */
-  readonly recheck: (version: ModelVersion, request: unknown) => Promise<Manifest>
+  readonly recheck: (version: ModelVersion, request: WholeRequest) => Promise<Manifest>
   readonly onChecked: (version: ModelVersion, manifest: Manifest) => void
   readonly onFailed: (version: ModelVersion, error: unknown) => void
 }
@@ -19,12 +25,10 @@ export interface RecheckerOptions {
 const MAX_BODY_BYTES = 1_000_000
 /** Artifacts whose tries are remembered. */
 const MAX_TRIED = 10_000
-/** Requests in vain before an artifact is left alone: parsing each of a client's that always sends NaN would cost more than it finds. */
-const MAX_TRIES = 10
 
 export class Rechecker {
   readonly #options: RecheckerOptions
-  readonly #tried = new LRUCache<string, number>({ max: MAX_TRIED })
+  readonly #tried = new LRUCache<string, true>({ max: MAX_TRIED })
   #isBusy = false
 
   constructor(options: RecheckerOptions) {
@@ -34,16 +38,14 @@ export class Rechecker {
   /** The model answered this request. Cheap when there is nothing to do, as nearly always. */
   note(version: ModelVersion, manifest: Manifest, request: RequestBody | undefined): void {
     if (manifest.check !== 'first-request' || this.#isBusy || request === undefined) return
-    // Binary tensors do not survive as JSON; a client that only ever sends those is trusted with the unchecked form.
-    if (request.jsonBytes !== undefined || request.bodyBytes > MAX_BODY_BYTES) return
-    const tries = this.#tried.get(manifest.artifact) ?? 0
-    if (tries >= MAX_TRIES) return
-    const content = parsed(Buffer.concat(request.body))
-    this.#tried.set(manifest.artifact, content === undefined ? tries + 1 : MAX_TRIES)
-    if (content !== undefined) detach(this.#run(version, content))
+    if (request.bodyBytes > MAX_BODY_BYTES || this.#tried.has(manifest.artifact)) return
+    this.#tried.set(manifest.artifact, true)
+    const { body, jsonBytes } = request
+    const whole = { body: Buffer.concat(body), ...(jsonBytes === undefined ? {} : { jsonBytes }) }
+    detach(this.#run(version, whole))
   }
 
-  async #run(version: ModelVersion, request: unknown): Promise<void> {
+  async #run(version: ModelVersion, request: WholeRequest): Promise<void> {
     const { recheck, onChecked, onFailed } = this.#options
     this.#isBusy = true
     try {
@@ -53,14 +55,5 @@ export class Rechecker {
     } finally {
       this.#isBusy = false
     }
-  }
-}
-
-/** undefined for what requests may hold and JSON may not, such as a bare NaN: the next one may be plain. */
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString())
-  } catch {
-    return undefined
   }
 }

@@ -61,23 +61,35 @@ for (const external of SIDECARS) {
   })
 }
 
-test('a model that runs on no made-up inputs is checked on the first request that it answers', async (t) => {
-  const fixture = new StoreFixture(t)
-  const store = await fixture.open()
-  const source = await fixture.source(reshaped().model)
-  const { manifest } = await store.compile(source)
-  assert.equal(manifest.check, 'first-request')
-  const request = {
-    inputs: [
-      { name: 'x', datatype: 'FP32', shape: [64], data: Array.from({ length: 64 }, (_, i) => i) },
-      { name: 'shape', datatype: 'INT64', shape: [2], data: [4, 16] },
-    ],
+for (const coding of ['JSON', 'binary tensors'] as const) {
+  test(`a model that runs on no made-up inputs is checked on the first request that it answers, sent as ${coding}`, async (t) => {
+    const fixture = new StoreFixture(t)
+    const store = await fixture.open()
+    const source = await fixture.source(reshaped().model)
+    const { manifest } = await store.compile(source)
+    assert.equal(manifest.check, 'first-request')
+    const checked = await store.recheck(source, coding === 'JSON' ? jsonRequest() : binaryRequest())
+    assert.deepEqual([checked.check, checked.form, checked.artifact], ['given', 'mapped', manifest.artifact])
+    assert.equal(store.find(source.sourceId)?.check, 'given')
+    await assertAnswers(store, checked, reshaped(), [2, 8])
+  })
+}
+
+const SHAPE_INPUT = { name: 'shape', datatype: 'INT64', shape: [2], data: [4, 16] }
+
+function jsonRequest() {
+  const data = Array.from({ length: 64 }, (_, i) => i)
+  return {
+    body: Buffer.from(JSON.stringify({ inputs: [{ name: 'x', datatype: 'FP32', shape: [64], data }, SHAPE_INPUT] })),
   }
-  const checked = await store.recheck(source, request)
-  assert.deepEqual([checked.check, checked.form, checked.artifact], ['given', 'mapped', manifest.artifact])
-  assert.equal(store.find(source.sourceId)?.check, 'given')
-  await assertAnswers(store, checked, reshaped(), [2, 8])
-})
+}
+
+function binaryRequest() {
+  const x = { name: 'x', datatype: 'FP32', shape: [64], parameters: { binary_data_size: 256 } }
+  const json = Buffer.from(JSON.stringify({ inputs: [x, SHAPE_INPUT] }))
+  const values = Buffer.from(Float32Array.from({ length: 64 }, (_, i) => (i === 5 ? Number.NaN : i)).buffer)
+  return { body: Buffer.concat([json, values]), jsonBytes: json.length }
+}
 
 test('above the inline limit the engine writes the data file, and its tensors become the same blobs', async (t) => {
   const fixture = new StoreFixture(t)
