@@ -127,6 +127,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       counters.ageAtEviction.observe(event.idleMs / 1000)
       log.event('model.evicted', {
         key: event.key,
+        reason: 'memory',
         ageMs: Math.round(event.ageMs),
         idleMs: Math.round(event.idleMs),
         uses: event.uses,
@@ -134,6 +135,9 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     } else if (event.kind === 'overrun') {
       log.event('memory.overrun', { bytes: event.bytes })
     } else if (event.kind === 'moved') {
+      // An eviction has told of itself, with its age.
+      if (event.to === 'draining' && event.reason !== 'evicted')
+        log.event('model.drained', { key: event.key, reason: event.reason })
       const version = residents.get(event.key)?.version
       if (version === undefined) return
       if (event.to === 'ready') deps.onResident(version)

@@ -4,6 +4,7 @@
  * requests, answer what is inside, then end the children.
  */
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { ArtifactStore } from '../artifact/artifact-store.ts'
 import { FolderLock } from '../artifact/folder-lock.ts'
 import type { Config } from '../config/schema.ts'
@@ -20,6 +21,9 @@ import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
 import { FolderStore } from '../store/folder-store.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
+import { Journal } from '../telemetry/journal.ts'
+import { JournaledLog } from '../telemetry/journaled-log.ts'
+import type { LineLog } from '../telemetry/log.ts'
 import { Log } from '../telemetry/log.ts'
 import { METRICS_CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
@@ -44,12 +48,16 @@ export interface RunningServer {
 interface Base {
   readonly config: Config
   readonly clock: Clock
-  readonly log: Log
+  readonly log: LineLog
+  readonly journal: Journal
   readonly metrics: Metrics
   readonly teardown: Teardown
 }
 
 const LOG_BUFFER_BYTES = 16 * 2 ** 20
+/** In the cache folder, beside the artifacts. */
+const JOURNAL_FOLDER = 'journal'
+const JOURNAL_CLOSE_MS = 1000
 /** Pins and rollouts are tried again for as long as they stand, at most this far apart. */
 const RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
@@ -57,13 +65,17 @@ const NEVER = new AbortController().signal
 /** @throws ListenError, FolderInUseError and whatever else a start fails with; everything that was started is ended by then */
 export async function startServe(config: Config, clock: Clock = systemClock): Promise<RunningServer> {
   const { logLevel: level, logFormat: format } = config.telemetry
-  const log = new Log({ level, format, fd: 2, maxBufferedBytes: LOG_BUFFER_BYTES })
+  const lines = new Log({ level, format, fd: 2, maxBufferedBytes: LOG_BUFFER_BYTES })
+  const journal = new Journal({ clock, log: lines, maxBytes: config.telemetry.journalBytes })
+  const log = new JournaledLog(lines, journal)
   const metrics = new Metrics({ onReadError: (err) => log.event('metrics.reader-failed', { err }) })
   const teardown = new Teardown()
-  teardown.add(() => log.close())
+  teardown.add(() => lines.close())
+  metrics.observe('modelmux_log_lines_dropped_total', () => lines.dropped)
+  metrics.observe('modelmux_journal_dropped_total', () => journal.dropped)
   try {
     log.event('process.started', { version, node: process.version, pid: process.pid })
-    const base = { config, clock, log, metrics, teardown }
+    const base = { config, clock, log, journal, metrics, teardown }
     const { running, gateway } = await startGateway(base)
     return await startHttp(base, running, gateway)
   } catch (error) {
@@ -80,6 +92,8 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
   const childLines = new ChildLines(log, clock)
   const lock = await FolderLock.take(cache.dir)
   teardown.add(() => lock.release())
+  await base.journal.open(join(cache.dir, JOURNAL_FOLDER))
+  teardown.add(() => base.journal.close(JOURNAL_CLOSE_MS))
   const artifacts = await ArtifactStore.open({
     ...artifactOptions(config),
     clock,

@@ -6,6 +6,7 @@
  *   <artifact>.plain/  copy of the original, for what could not be compiled
  *   blobs/<aa>/<sha256>  tensors, shared
  *   tmp/               staging, on the same file system so that rename works
+ *   journal/           what happened here, written by the process and not by this room
  *   sources.jsonl      which source bytes a source id stood for, so that a restart digests nothing again
  */
 export const blobsFolder = 'blobs'

@@ -197,6 +197,11 @@ const telemetry = section('Logs and metrics.', {
   logFormat: oneOf(['json', 'text'], 'json', 'json: one object a line; text: for people.'),
   requestLogSample: decimal(1, 'Share of successful requests that are logged; failed ones always are.', { max: 1 }),
   metrics: flag(true, 'Serve GET /metrics.'),
+  journalBytes: bytes(
+    8 * MiB,
+    'Disk space for the journal of loads, evictions, deaths and the like in the cache folder; 0 = in memory only.',
+    { max: GiB },
+  ),
 })
 
 export const configSchema = z.strictObject({ server, store, model, cache, artifact, worker, scheduler, telemetry })

@@ -1,9 +1,16 @@
-/** Every event that may be logged, with the level it has unless the caller knows better. One vocabulary for whoever greps. */
+/**
+ * Every event that may be logged, with the level it has unless the caller knows better. One vocabulary for whoever greps. What is
+ * `kept` also goes into the journal on disk: what happened to models and processes, never requests, of which there are too many.
+ */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
+interface KeptRow {
+  readonly level: LogLevel
+}
+
 export const EVENTS = {
-  'process.started': 'info',
-  'process.stopped': 'info',
+  'process.started': kept('info'),
+  'process.stopped': kept('info'),
   'process.fault': 'fatal',
   'server.listening': 'info',
   'server.draining': 'info',
@@ -22,40 +29,57 @@ export const EVENTS = {
   'model.added': 'info',
   'model.changed': 'info',
   'model.removed': 'info',
-  'model.loaded': 'info',
-  'model.load-failed': 'warn',
-  'model.evicted': 'info',
+  'model.loaded': kept('info'),
+  'model.load-failed': kept('warn'),
+  'model.evicted': kept('info'),
+  'model.drained': kept('info'),
   'artifact.compiled': 'info',
   'artifact.probed': 'debug',
   'artifact.probe-failed': 'warn',
   'artifact.rechecked': 'info',
-  'artifact.recheck-failed': 'warn',
-  'artifact.corrupt': 'error',
+  'artifact.recheck-failed': kept('warn'),
+  'artifact.corrupt': kept('error'),
   'model.warm-up-failed': 'warn',
-  'model.open-failed': 'warn',
-  'memory.overrun': 'warn',
-  'pin.held': 'info',
-  'pin.failed': 'warn',
-  'rollout.started': 'info',
-  'rollout.done': 'info',
-  'rollout.failed': 'warn',
+  'model.open-failed': kept('warn'),
+  'memory.overrun': kept('warn'),
+  'pin.held': kept('info'),
+  'pin.failed': kept('warn'),
+  'rollout.started': kept('info'),
+  'rollout.done': kept('info'),
+  'rollout.failed': kept('warn'),
   'artifacts.opened': 'info',
   'artifacts.swept': 'info',
-  'artifacts.evicted': 'info',
+  'artifacts.evicted': kept('info'),
   'artifacts.over-budget': 'warn',
   'artifacts.collect-failed': 'warn',
   'compiler.started': 'info',
-  'compiler.replaced': 'warn',
-  'registry.root_lost': 'error',
-  'registry.root_found': 'info',
+  'compiler.replaced': kept('warn'),
+  'registry.root_lost': kept('error'),
+  'registry.root_found': kept('info'),
   'registry.scanner_died': 'error',
   'registry.listener_failed': 'error',
   'event.unlisted': 'warn',
-  'worker.up': 'info',
-  'worker.down': 'warn',
-  'worker.hung': 'error',
+  'worker.up': kept('info'),
+  'worker.down': kept('warn'),
+  'worker.hung': kept('error'),
+  'journal.failed': 'warn',
+  'journal.recovered': 'info',
   'child.line': 'warn',
   'child.lines-dropped': 'warn',
-} as const satisfies Record<string, LogLevel>
+} as const satisfies Record<string, LogLevel | KeptRow>
 
 export type EventName = keyof typeof EVENTS
+
+export function levelOf(name: EventName): LogLevel {
+  const row: LogLevel | KeptRow = EVENTS[name]
+  return typeof row === 'string' ? row : row.level
+}
+
+/** Does the event go into the journal? */
+export function isKept(name: EventName): boolean {
+  return typeof EVENTS[name] !== 'string'
+}
+
+function kept(level: LogLevel): KeptRow {
+  return { level }
+}

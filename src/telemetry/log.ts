@@ -6,7 +6,7 @@
 import type { DestinationStream, Logger } from 'pino'
 import { pino } from 'pino'
 import type { EventName, LogLevel } from './events.ts'
-import { EVENTS } from './events.ts'
+import { levelOf } from './events.ts'
 import { textLine } from './text-line.ts'
 
 /** Plain facts; `err` takes an Error and prints its stack and causes. Never bodies, never secrets. */
@@ -74,7 +74,7 @@ export class Log implements LineLog {
   }
 
   /** Logs an event at its level in the table, or at another one. */
-  event(name: EventName, fields: EventFields = {}, level: LogLevel = EVENTS[name]): void {
+  event(name: EventName, fields: EventFields = {}, level: LogLevel = levelOf(name)): void {
     if (this.#isClosed) return
     this.#logger[level](fields, name)
     if (URGENT.has(level)) this.#destination.flush()
@@ -82,7 +82,7 @@ export class Log implements LineLog {
 
   /** The same line as `event` writes, for an event that is not urgent. */
   line(name: EventName, fields: string): void {
-    const level = EVENTS[name]
+    const level = levelOf(name)
     if (this.#isClosed || !this.#logger.isLevelEnabled(level)) return
     this.#stream.write(`{"level":"${level}"${pino.stdTimeFunctions.isoTime()},${fields},"event":"${name}"}\n`)
   }
