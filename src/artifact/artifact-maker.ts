@@ -163,7 +163,7 @@ export class ArtifactMaker {
     const { options } = this.#parts
     const { dir, modelFile, intraOpThreads, warmUp } = source
     const { minBlobBytes, inlineLimitBytes } = options
-    const { files, bytes, signature } = examined
+    const { files, bytes, signature, hasBodies } = examined
     const call: CompileCall = {
       cache: this.#parts.dir,
       artifact,
@@ -178,6 +178,7 @@ export class ArtifactMaker {
       warmUp,
       ...how,
       ...(signature === undefined ? {} : { signature }),
+      ...(hasBodies === undefined ? {} : { hasBodies }),
     }
     await requireFreeDisk(this.#parts.dir, source.bytes, options.minFreeDiskBytes)
     return await this.#parts.gate.compile(() => this.#run(call, source, examined, turn))

@@ -27,6 +27,8 @@ import { isSystemError, refusal } from './refusal.ts'
 import { writeMoved } from './rewrite.ts'
 
 const SAVED_DATA = 'saved.data'
+/** From here on saving tensors in a file of their own is the faster way: 145 ms instead of 265 for a 90 MB encoder, as protobuf copies nothing. */
+const FASTER_OUTSIDE_BYTES = 4 * 2 ** 20
 /** A session costs at least this much; and freed memory of the child's earlier jobs hides what a small one takes. */
 const SESSION_BASE_BYTES = 128 * 1024
 
@@ -49,7 +51,7 @@ export async function compile(call: CompileCall, staging: string, onCheck: () =>
   killPoint('staging')
   const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {
-    const attempt = await compileMapped(job)
+    const attempt = await compileInSomeForm(job)
     if (!(attempt instanceof PlainReason)) {
       return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: job.watch.timings }
     }
@@ -69,10 +71,21 @@ class PlainReason {
   }
 }
 
-async function compileMapped(job: Job): Promise<Mapped | PlainReason> {
+/** The engine saves tensors outside where it must, and where that is faster and known to work; else, and if that fails, in one piece. */
+async function compileInSomeForm(job: Job): Promise<Mapped | PlainReason> {
+  const { call, staging } = job
+  if (call.bytes > call.inlineLimitBytes) return await compileMapped(job, true)
+  if (call.hasBodies !== false || call.bytes < FASTER_OUTSIDE_BYTES) return await compileMapped(job, false)
+  const attempt = await compileMapped(job, true)
+  if (!(attempt instanceof PlainReason)) return attempt
+  rmSync(staging, { recursive: true, force: true })
+  mkdirSync(staging)
+  return await compileMapped(job, false)
+}
+
+async function compileMapped(job: Job, isExternal: boolean): Promise<Mapped | PlainReason> {
   const { call, source, staging, watch } = job
   const saveTo = join(staging, 'saved.onnx')
-  const isExternal = call.bytes > call.inlineLimitBytes
   let reference: EngineSession
   try {
     reference = await EngineSession.open(

@@ -32,6 +32,8 @@ export interface ExamineCall extends SourceFiles {
 export interface ExamineReply {
   /** Absent for `.ort`, whose structure is walked once it was saved as ONNX. */
   readonly signature?: Signature
+  /** Of If, Loop or Scan; absent as the signature is. */
+  readonly hasBodies?: boolean
   /** Empty when only the signature was wanted. */
   readonly digest: string
   /** Of the files that matter, relative to the version's folder. */
@@ -48,6 +50,7 @@ export interface CompileCall extends SourceFiles, GivenRequests {
   readonly bytes: number
   /** Absent for `.ort`. */
   readonly signature?: Signature
+  readonly hasBodies?: boolean
   readonly limits: WalkLimits
   readonly minBlobBytes: number
   /** Sources up to this size are saved whole by the engine; larger ones with its external data, which protobuf's 2 GiB force. */

@@ -24,9 +24,10 @@ export function examine(call: ExamineCall): ExamineReply {
   killPoint('walk')
   const paths = [call.modelFile, ...files.map((file) => relative(resolve(call.dir), resolve(file.path)))]
   const timings = { walk: walked - started }
-  const reply = { ...(facts === undefined ? {} : { signature: facts.signature }), files: paths }
-  const known = call.signatureOnly === true ? '' : call.digest
-  if (known !== undefined) return { ...reply, digest: known, bytes: bytesOf(call, files), timings }
+  const known = facts === undefined ? {} : { signature: facts.signature, hasBodies: facts.hasBodies }
+  const reply = { ...known, files: paths }
+  const digest = call.signatureOnly === true ? '' : call.digest
+  if (digest !== undefined) return { ...reply, digest, bytes: bytesOf(call, files), timings }
   const digested = paths.map((path) => digestFile(call.dir, path))
   killPoint('digest')
   const bytes = digested.reduce((sum, file) => sum + file.bytes, 0)

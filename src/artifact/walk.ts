@@ -44,6 +44,8 @@ export interface ModelFacts {
   /** `domain:operator` (`operator` alone for ONNX's own) to the number of nodes, functions' bodies included. */
   readonly operators: Readonly<Record<string, number>>
   readonly nodes: number
+  /** Are there graphs within the graph: bodies of If, Loop or Scan? */
+  readonly hasBodies: boolean
   /** Bytes of all stored tensors in raw form, external ones included. */
   readonly tensorBytes: number
   /** Why rows of a batch may depend on each other; empty: nothing speaks against stacking. */
@@ -85,6 +87,7 @@ class ModelWalk {
   readonly #hazards = new HazardCollector()
   #nodes = 0
   #tensorBytes = 0
+  #hasBodies = false
 
   constructor(window: ByteWindow, files: ExternalFiles, limits: WalkLimits) {
     this.#window = window
@@ -117,6 +120,7 @@ class ModelWalk {
       opsets: Object.fromEntries(opsets),
       operators: Object.fromEntries(this.#operators),
       nodes: this.#nodes,
+      hasBodies: this.#hasBodies,
       tensorBytes: this.#tensorBytes,
       batchHazards: this.#hazards.hazards,
     }
@@ -156,6 +160,7 @@ class ModelWalk {
   }
 
   #graph(of: FieldCursor, depth: number, outer: GraphScope | undefined): GraphScope {
+    if (depth > 1) this.#hasBodies = true
     if (depth > MAX_NESTING) throw refusal(`the model nests graphs deeper than ${MAX_NESTING} messages; simplify it`)
     const scope = emptyScope(outer)
     const field = this.#message(of)

@@ -63,6 +63,8 @@ describe('what a walk finds', () => {
     assert.deepEqual(facts.opsets, { '': 17 })
     assert.equal(facts.tensorBytes, 4 * 18_696)
     assert.deepEqual(facts.batchHazards, [])
+    assert.equal(facts.hasBodies, false)
+    assert.equal(walk(branches().model).hasBodies, true)
   })
 
   test('an input with an initializer is a default that nobody sends', () => {
