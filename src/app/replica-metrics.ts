@@ -53,7 +53,7 @@ function observeGauges(metrics: Metrics, { table, placements, ledger, queues, po
   metrics.observe('modelmux_disk_bytes', () => [[{ kind: 'artifacts' }, artifacts.diskUsage().bytes]])
   metrics.observe('modelmux_worker_private_bytes', async () => {
     const rows = await Promise.all(
-      pool.workers.map(
+      pool.everyWorker.map(
         async ({ id, pid }) => [{ worker: id }, (await readProcessMemory(pid))?.privateBytes ?? 0] as const,
       ),
     )

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import type { ArtifactStore } from '../artifact/artifact-store.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
+import type { Spawn } from '../child/orphan-guard.ts'
 import type { Config } from '../config/schema.ts'
 import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
@@ -16,7 +17,9 @@ import type { Replica } from '../replica/replica.ts'
 import type { ChildLines } from '../telemetry/child-lines.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { MemoryGuard } from '../worker/memory-guard.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
+import { budgetBytes, workerLimits } from './memory-limits.ts'
 import { observeReplica } from './replica-metrics.ts'
 import type { ReplicaRooms } from './replica-rooms.ts'
 import { replicaRooms } from './replica-rooms.ts'
@@ -30,6 +33,8 @@ export interface ReplicaDeps {
   readonly log: EventLog
   readonly metrics: Metrics
   readonly childLines: ChildLines
+  /** How worker processes are made. */
+  readonly spawn: Spawn
   /** A version became resident, or ceased to be. */
   readonly onResident: (version: ModelVersion) => void
   readonly onGone: (version: ModelVersion) => void
@@ -52,6 +57,9 @@ const MAPPINGS_SHARE = 0.8
 export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const { config, clock, artifacts, log, childLines, metrics } = deps
   const { worker: workerConfig } = config
+  const workerCount = workerConfig.count ?? availableParallelism()
+  const limitBytes = await memoryLimitBytes()
+  const memoryBytes = budgetBytes(config.cache, limitBytes)
   const counters = observeReplica(metrics)
   const prober = new Prober({
     probe: (manifest, { tenant, settings }) => artifacts.probe(manifest.artifact, { tenant, ...settings }),
@@ -73,7 +81,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     id: deps.id,
     clock,
     config,
-    memoryBytes: await budgetBytes(config),
+    memoryBytes,
     maxMappings: workerConfig.maxMappings ?? (await mappingLimit()),
     artifacts,
     stage: deps.stage,
@@ -105,8 +113,9 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   })
   const { replica, table, ledger, placements, queues, residents } = rooms
   const pool = new WorkerPool({
-    count: workerConfig.count ?? availableParallelism(),
+    count: workerCount,
     clock,
+    spawn: deps.spawn,
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
     onUp: (worker) => {
@@ -116,9 +125,17 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     onDown: (worker, exit) => {
       log.event('worker.down', { worker: worker.id, ...exit })
       childLines.end(worker.id)
-      counters.workerRestarts.with({ reason: exit.signal ?? 'exit' }).add()
+      counters.workerRestarts.with({ reason: exit.reason }).add()
       rooms.workerDown(worker.id)
     },
+  })
+
+  const guard = new MemoryGuard({
+    clock,
+    limits: workerLimits(workerConfig, workerCount, memoryBytes, limitBytes),
+    workers: () => pool.everyWorker,
+    chargedBytes: (workerId) => placements.privateBytesOf(workerId),
+    onOver: (worker, privateBytes) => log.event('worker.over-memory', { worker, privateBytes }),
   })
 
   function onCacheEvent(event: CacheEvent): void {
@@ -148,6 +165,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   let stopped: Promise<boolean> | undefined
   async function stop(timeoutMs: number): Promise<boolean> {
     prober.close()
+    guard.close()
     const isWhole = await rooms.stop(timeoutMs)
     await pool.close(workerConfig.stopGraceMs)
     return isWhole
@@ -169,10 +187,6 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
 function compileOutcome({ timings }: Load, error: GatewayError | undefined): string | undefined {
   if (timings.compile !== undefined) return 'compiled'
   return timings.fetch === undefined ? undefined : error?.code
-}
-
-async function budgetBytes({ cache }: Config): Promise<number> {
-  return cache.memoryBytes ?? Math.floor((await memoryLimitBytes()) * cache.memoryFraction)
 }
 
 async function mappingLimit(): Promise<number> {

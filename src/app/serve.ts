@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { ArtifactStore } from '../artifact/artifact-store.ts'
 import { FolderLock } from '../artifact/folder-lock.ts'
+import { OrphanGuard } from '../child/orphan-guard.ts'
 import type { Config } from '../config/schema.ts'
 import { Pins } from '../control/pins.ts'
 import { Rollouts } from '../control/rollout.ts'
@@ -94,9 +95,12 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
   teardown.add(() => lock.release())
   await base.journal.open(join(cache.dir, JOURNAL_FOLDER))
   teardown.add(() => base.journal.close(JOURNAL_CLOSE_MS))
+  const orphans = new OrphanGuard(clock)
+  teardown.add(() => orphans.close())
   const artifacts = await ArtifactStore.open({
     ...artifactOptions(config),
     clock,
+    spawn: orphans.spawn,
     onEvent,
     onLine: (pid, line) => childLines.line(`compiler-${pid}`, line),
   })
@@ -127,6 +131,7 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     log,
     metrics,
     childLines,
+    spawn: orphans.spawn,
     onResident: (one) => rollouts.watch(one),
     onGone: (one) => rollouts.forget(one),
   })

@@ -6,6 +6,7 @@ import { rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { diskReadBytes } from '../child/disk-reads.ts'
 import { killPoint } from '../child/kill-points.ts'
+import { spawnChild } from '../child/spawn.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
@@ -109,6 +110,7 @@ export class ArtifactStore {
     const pool = new CompilerPool(options.compiler, {
       clock,
       cache: dir,
+      spawn: host.spawn ?? spawnChild,
       onLine: (pid, line) => host.onLine?.(pid, line),
       onEvent: (name, fields) => host.onEvent?.(name, fields),
     })

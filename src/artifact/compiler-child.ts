@@ -3,8 +3,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
 import { readProcessMemory } from '../child/memory.ts'
+import type { Spawn } from '../child/orphan-guard.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
-import { spawnChild } from '../child/spawn.ts'
 import { GatewayError } from '../domain/errors.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -16,6 +16,7 @@ export interface CompilerChildOptions {
   readonly clock: Clock
   /** Absolute path of the cache folder. */
   readonly cache: string
+  readonly spawn: Spawn
   /** Cap on private writable memory; over it, allocations fail. */
   readonly dataLimitBytes: number
   readonly isBackground: boolean
@@ -30,6 +31,9 @@ export interface CallDeadlines {
   /** and from the moment on when it runs the model on made-up inputs, which may not suit it at all. */
   readonly checkMs: number
 }
+
+/** Thousandths of all memory: a compiler goes before any worker, because a compile is tried again and serves nobody yet. */
+const OOM_SCORE_ADJ = 400
 
 let serial = 0
 
@@ -53,11 +57,12 @@ export class CompilerChild {
     this.#clock = options.clock
     // All that it stages lies in one folder, so that a child that was killed leaves nothing either.
     const staging = join(options.cache, stagingFolder, `compiler-${++serial}`)
-    this.#child = spawnChild({
+    this.#child = options.spawn({
       entry: new URL('./compiler-main.ts', import.meta.url),
       args: [staging],
       dataLimitBytes: options.dataLimitBytes,
       isBackground: options.isBackground,
+      oomScoreAdj: OOM_SCORE_ADJ,
       onLine: (_stream, line) => options.onLine(line),
     })
     this.#calls = new ChildCalls(this.#child.channel, (said) => {

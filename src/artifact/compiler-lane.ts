@@ -2,6 +2,7 @@
  * A lane of compiler children: jobs of one kind, a bounded number at a time, fair among tenants. Children stay warm between jobs and
  * are replaced after a death, growth, a number of jobs, or, where asked, a change of tenant.
  */
+import type { Spawn } from '../child/orphan-guard.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { CompilerChild } from './compiler-child.ts'
@@ -11,6 +12,7 @@ export interface LaneOptions {
   readonly clock: Clock
   /** Absolute path of the cache folder. */
   readonly cache: string
+  readonly spawn: Spawn
   /** Jobs at a time, hence children. */
   readonly slots: number
   /** Keeps one child ready even when idle; a start costs 60-100 ms. */
@@ -144,10 +146,11 @@ export class CompilerLane {
   }
 
   #start(dataLimitBytes: number): CompilerChild {
-    const { cache, clock, isBackground, onEvent, onLine } = this.#options
+    const { cache, clock, isBackground, onEvent, onLine, spawn } = this.#options
     const child: CompilerChild = new CompilerChild({
       clock,
       cache,
+      spawn,
       dataLimitBytes,
       isBackground,
       onLine: (line) => onLine(child.pid, line),

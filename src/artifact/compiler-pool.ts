@@ -1,4 +1,5 @@
 /** The compiler children of a cache folder: a lane for small sources that is always warm, one for big ones, one in the background. */
+import type { Spawn } from '../child/orphan-guard.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CompilerChild } from './compiler-child.ts'
 import type { LaneOptions } from './compiler-lane.ts'
@@ -51,6 +52,7 @@ export interface PoolHooks {
   readonly clock: Clock
   /** Absolute path of the cache folder. */
   readonly cache: string
+  readonly spawn: Spawn
   readonly onLine: (pid: number, line: string) => void
   readonly onEvent: (name: string, fields: Readonly<Record<string, string | number>>) => void
 }

@@ -1,4 +1,5 @@
 /** What an artifact store is told, with the defaults of the configuration's schema. */
+import type { Spawn } from '../child/orphan-guard.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CompilerOptions } from './compiler-pool.ts'
 import { COMPILER_DEFAULTS } from './compiler-pool.ts'
@@ -49,6 +50,8 @@ export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'com
   readonly diskBytes: number
   readonly clock: Clock
   readonly compiler?: Partial<CompilerOptions>
+  /** How compiler processes are made; `spawnChild` unless told otherwise. */
+  readonly spawn?: Spawn
   /** Rubbish is swept this often. */
   readonly collectMs?: number
   /** Structured events for logs and metrics. */

@@ -75,6 +75,13 @@ export class PlacementTable {
     return this.#byWorker.get(workerId)?.values() ?? []
   }
 
+  /** What everything open in a worker was measured, or is expected, to take. */
+  privateBytesOf(workerId: string): number {
+    let sum = 0
+    for (const { privateBytes } of this.ofWorker(workerId)) sum += privateBytes
+    return sum
+  }
+
   countOf(key: string): number {
     return this.#byKey.get(key)?.size ?? 0
   }

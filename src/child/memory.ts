@@ -1,8 +1,9 @@
 /** Memory of a process as Linux tells it. */
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
 export interface ProcessMemory {
-  /** Private anonymous pages: what only this process holds and what comes back when it ends. */
+  /** Private anonymous pages, swapped ones too: what only this process holds and what comes back when it ends. */
   readonly privateBytes: number
   readonly residentBytes: number
 }
@@ -16,9 +17,21 @@ export async function readProcessMemory(pid: number | 'self'): Promise<ProcessMe
   }
 }
 
+/**
+ * The same at once, without a turn of the event loop or the thread pool, which may be busy with the very load that is watched:
+ * the kernel answers from counters, in 0.03 ms.
+ */
+export function processMemoryNow(pid: number): ProcessMemory | undefined {
+  try {
+    return parseStatus(readFileSync(`/proc/${pid}/status`, 'latin1'))
+  } catch {
+    return undefined
+  }
+}
+
 export function parseStatus(status: string): ProcessMemory {
   const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024
-  return { privateBytes: kib('RssAnon'), residentBytes: kib('VmRSS') }
+  return { privateBytes: kib('RssAnon') + kib('VmSwap'), residentBytes: kib('VmRSS') }
 }
 
 /** Number of memory mappings of a process; the kernel's limit is vm.max_map_count. */

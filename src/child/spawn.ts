@@ -3,6 +3,7 @@
  * environment is an allow-list (no credentials), and the channel is a Unix socket pair on descriptor 3.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants, setPriority } from 'node:os'
 import type { Duplex } from 'node:stream'
@@ -38,6 +39,11 @@ export interface SpawnOptions {
   readonly dataLimitBytes?: number
   /** Runs at the lowest CPU priority but one. */
   readonly isBackground?: boolean
+  /**
+   * Added to this process's own oom_score_adj (proc(5)), in thousandths of all memory: whom the kernel ends first when the machine
+   * runs out of memory. Raising it needs no privilege.
+   */
+  readonly oomScoreAdj?: number
   /** A line that the child wrote to stdout or stderr, cut when it is very long. */
   onLine(stream: 'stdout' | 'stderr', line: string): void
 }
@@ -74,11 +80,13 @@ export function spawnChild(options: SpawnOptions): Child {
   const child: ChildProcess = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   // A process that could not be made says so by an event too, which nobody would hear once this throws.
   child.on('error', () => {})
-  const channel = child.stdio[CHANNEL_FD] as Duplex
+  // Without a process there are no pipes either, for instance when descriptors have run out.
   if (child.pid === undefined) throw new Error(`cannot start ${file}`)
+  const channel = child.stdio[CHANNEL_FD] as Duplex
   // The channel reports the death as an ordinary close; EPIPE and ECONNRESET of the last writes say nothing more.
   channel.on('error', () => {})
   if (options.isBackground === true) lowerPriority(child.pid)
+  if (options.oomScoreAdj !== undefined) offerToOomKiller(child.pid, options.oomScoreAdj)
   for (const stream of ['stdout', 'stderr'] as const) {
     const pipe = child[stream]
     if (pipe !== null) readLines(pipe, (line) => options.onLine(stream, line))
@@ -112,5 +120,16 @@ function lowerPriority(pid: number): void {
     setPriority(pid, constants.priority.PRIORITY_LOW - 1)
   } catch {
     // The process may be gone already, or priorities may be forbidden here: it is a courtesy, not a need.
+  }
+}
+
+const MAX_OOM_SCORE_ADJ = 1000
+
+function offerToOomKiller(pid: number, above: number): void {
+  try {
+    const own = Number(readFileSync('/proc/self/oom_score_adj', 'latin1'))
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(MAX_OOM_SCORE_ADJ, own + above)))
+  } catch {
+    // The process may be gone already, or /proc be read-only: then the kernel chooses by size alone.
   }
 }

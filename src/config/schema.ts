@@ -155,6 +155,10 @@ const worker = section('Processes that run models.', {
     'A run longer than this, and than 20 times the measured one, hangs: its worker is killed.',
     { min: 100 },
   ),
+  memoryBytes: bytesOrNull(
+    'Private memory at which one worker is killed; null = twice the memory for open models and 256 MiB a worker for all together, at most 0.9 of the limit this process is under.',
+    { min: 256 * MiB },
+  ),
   maxMappings: wholeOrNull('Memory mappings of one worker; null = 0.8 of vm.max_map_count.', { min: 1000 }),
   stopGraceMs: milliseconds(5000, 'Time a worker has to end before it is killed.'),
   respawnBaseMs: milliseconds(100, 'First pause before a dead worker is started again; doubles with each death.', {

@@ -181,7 +181,7 @@ export class Dispatcher {
       const hanging = lane.hangingOn(clock.now(), limitMs)
       if (hanging === undefined) continue
       onHang(lane.worker.id, hanging.key)
-      lane.worker.kill()
+      lane.worker.kill('hang')
     }
   }
 

@@ -62,6 +62,7 @@ export const EVENTS = {
   'worker.up': kept('info'),
   'worker.down': kept('warn'),
   'worker.hung': kept('error'),
+  'worker.over-memory': kept('error'),
   'journal.failed': 'warn',
   'journal.recovered': 'info',
   'child.line': 'warn',

@@ -78,7 +78,11 @@ export const METRICS = {
   modelmux_runs_total: counter('', [], 'Runs of the engine; a stacked run counts once.'),
 
   modelmux_worker_up: gauge('', ['worker'], '1 while the worker process is up.'),
-  modelmux_worker_restarts_total: counter('', ['reason'], 'Worker processes that ended, by reason.'),
+  modelmux_worker_restarts_total: counter(
+    '',
+    ['reason'],
+    'Worker processes that ended, by reason (`crash`, `hang`, `memory-cap`, `host`, `recycle`, `rebind`).',
+  ),
   modelmux_worker_private_bytes: gauge('bytes', ['worker'], 'Private memory of a worker process.'),
 
   modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),

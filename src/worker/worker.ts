@@ -1,71 +1,81 @@
 /**
- * The parent's hand on one worker process: typed calls, and the process's life from launch to exit. Its id outlives the process; what
+ * The parent's hand on one worker process: typed calls to whichever process it has now. Its id outlives the process; what
  * was open in the process does not.
  */
-import { stripVTControlCharacters } from 'node:util'
-import { ChildCalls, ChildGoneError } from '../child/calls.ts'
-import type { Child, ExitInfo } from '../child/spawn.ts'
-import { spawnChild } from '../child/spawn.ts'
+import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock } from '../lib/clock.ts'
 import { COMMAND } from './commands.ts'
 import { decodeReply, encodeHandOver } from './hand-over-wire.ts'
 import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from './messages.ts'
+import type { KillReason, WorkerExit, WorkerProcess } from './worker-process.ts'
+import { WorkerGoneError } from './worker-process.ts'
 
-export interface WorkerOptions {
-  readonly id: string
-  readonly clock: Clock
-  /** A line that the process wrote to stdout or stderr, without colours. */
-  readonly onLine: (line: string) => void
-}
-
-/** One process of a worker. */
-export interface Launch {
-  /** Resolves once calls are taken. @throws ChildGoneError if the process ends first */
-  readonly ready: Promise<void>
-  /** Resolves when the process is gone; never rejects. */
-  readonly exited: Promise<ExitInfo>
-}
+const NEVER_STARTED: WorkerExit = { code: null, signal: null, reason: 'crash' }
 
 export class Worker {
   readonly id: string
-  readonly #options: WorkerOptions
-  #process: { readonly child: Child; readonly calls: ChildCalls } | undefined
-  #isUp = false
-  #isShutDown = false
+  readonly #clock: Clock
+  #process: WorkerProcess | undefined
+  #exited = Promise.resolve(NEVER_STARTED)
+  #lastExit = NEVER_STARTED
 
-  constructor(options: WorkerOptions) {
-    this.id = options.id
-    this.#options = options
+  constructor(id: string, clock: Clock) {
+    this.id = id
+    this.#clock = clock
+  }
+
+  /** The place it serves, or is to serve; the same for its successors. */
+  get slot(): string {
+    return slotOf(this.id)
   }
 
   /** Does the process take calls? */
   get isUp(): boolean {
-    // The channel closes before the exit is known; what is sent in between would only be lost.
-    return this.#isUp && this.#process?.calls.isClosed === false
+    return this.#process?.isUp === true
+  }
+
+  /** Is the process at something? */
+  get isBusy(): boolean {
+    return this.#process?.isBusy === true
   }
 
   /** 0 when there is no process. */
   get pid(): number {
-    return this.#process?.child.pid ?? 0
+    return this.#process?.pid ?? 0
+  }
+
+  /** Private memory of its process when that had done nothing yet; 0 when there is none. */
+  get startBytes(): number {
+    return this.#process?.startBytes ?? 0
+  }
+
+  /** Resolves when its process is gone, at once when there is none; never rejects. */
+  get exited(): Promise<WorkerExit> {
+    return this.#exited
+  }
+
+  /** How its last process ended. */
+  get lastExit(): WorkerExit {
+    return this.#lastExit
   }
 
   /**
    * Opens a model. Runs and a close may be sent right behind it, without waiting: the process does everything in order. If it fails,
    * runs of this placement fail with the same error until it is closed or opened again.
-   * @throws GatewayError MODEL_LOAD_FAILED; ChildGoneError
+   * @throws GatewayError MODEL_LOAD_FAILED; WorkerGoneError
    */
   async open(spec: OpenSpec): Promise<OpenReport> {
     return JSON.parse((await this.#call(COMMAND.open, [json(spec)])).toString()) as OpenReport
   }
 
-  /** Resolves when the memory is given back. Closing what is not open does nothing. @throws ChildGoneError */
+  /** Resolves when the memory is given back. Closing what is not open does nothing. @throws WorkerGoneError */
   async close(placementId: number): Promise<void> {
     await this.#call(COMMAND.close, [json({ placementId })])
   }
 
   /**
    * Hands requests of one model over, to be run in as few runs as the model allows. An answer in the report is an error where its own
-   * request is to blame; the call rejects when no request was run. @throws GatewayError; ChildGoneError
+   * request is to blame; the call rejects when no request was run. @throws GatewayError; WorkerGoneError
    */
   async run(placementId: number, requests: readonly WorkerRequest[]): Promise<HandOverReport> {
     return decodeReply(await this.#call(COMMAND.run, encodeHandOver(placementId, requests)))
@@ -77,49 +87,34 @@ export class Worker {
   }
 
   /** Ends the process at once, whatever it does; the pool starts another. Nothing happens when there is none. */
-  kill(): void {
-    this.#process?.child.kill()
+  kill(reason: KillReason, privateBytes?: number): void {
+    this.#process?.kill(reason, privateBytes)
   }
 
-  /** Starts a process. For the pool, which does so only when there is none. */
-  launch(entry: URL): Launch {
-    const child = spawnChild({ entry, onLine: (_stream, line) => this.#options.onLine(stripVTControlCharacters(line)) })
-    const calls = new ChildCalls(child.channel)
-    this.#process = { child, calls }
-    // A process that closed its channel can do nothing any more, even if it lives on.
-    child.channel.once('close', () => {
-      if (!this.#isShutDown) child.kill()
-    })
-    const exited = child.exited.then((exit) => {
-      this.#isUp = false
+  /** The worker's process from here on, until it ends. For the pool, which does so only when there is none. */
+  attach(process: WorkerProcess): Promise<WorkerExit> {
+    this.#process = process
+    this.#exited = process.exited.then((exit) => {
+      this.#lastExit = exit
       this.#process = undefined
       return exit
     })
-    return { ready: this.#greet(calls), exited }
+    return this.#exited
   }
 
-  /** Waits for the calls under way, lets the process end, and kills it after `graceMs`. For the pool; final. */
-  async shutDown(graceMs: number): Promise<void> {
-    this.#isShutDown = true
-    this.#isUp = false
-    if (this.#process === undefined) return
-    const { child, calls } = this.#process
-    const timer = this.#options.clock.after(graceMs, () => child.kill())
-    await calls.drained()
-    calls.end()
-    await child.exited
+  /** Waits for the calls under way, lets the process end, and kills it after `graceMs`. */
+  async end(reason: KillReason, graceMs: number): Promise<void> {
+    const process = this.#process
+    if (process === undefined) return
+    const timer = this.#clock.after(graceMs, () => process.kill(reason))
+    await process.end(reason)
     timer.cancel()
-  }
-
-  async #greet(calls: ChildCalls): Promise<void> {
-    await calls.call(COMMAND.hello, [])
-    this.#isUp = !this.#isShutDown
   }
 
   #call(kind: number, payload: readonly Uint8Array[]): Promise<Buffer> {
     if (this.#process === undefined || !this.isUp)
-      return Promise.reject(new ChildGoneError(`worker ${this.id} is not up`))
-    return this.#process.calls.call(kind, payload)
+      return Promise.reject(new WorkerGoneError(`worker ${this.id} is not up`, this.#lastExit))
+    return this.#process.call(kind, payload)
   }
 }
 

@@ -134,7 +134,7 @@ describe('a worker that dies', () => {
       assertOutputs(await run(two, 'acme/slow', 1), slow().expected(iterations(1)))
     }
     const metrics = await two.metrics()
-    assert.equal(metrics.get('modelmux_worker_restarts_total{reason="SIGKILL"}'), 1)
+    assert.equal(metrics.get('modelmux_worker_restarts_total{reason="host"}'), 1)
     assert.equal(metrics.get('modelmux_requests_in_flight'), 1)
     assert.equal(metrics.get('modelmux_queue_depth'), 0)
   })

@@ -4,12 +4,12 @@ import { after, before, beforeEach, describe, it } from 'node:test'
 import type { NamedTensor } from '../../loadtest/models/index.ts'
 import { largestDeviation, modelClass, Rng } from '../../loadtest/models/index.ts'
 import { ChildGoneError } from '../../src/child/calls.ts'
-import type { ExitInfo } from '../../src/child/spawn.ts'
 import { GatewayError } from '../../src/domain/errors.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { OpenSpec, WorkerAnswer, WorkerRequest } from '../../src/worker/messages.ts'
 import type { Worker } from '../../src/worker/worker.ts'
 import { WorkerPool } from '../../src/worker/worker-pool.ts'
+import type { WorkerExit } from '../../src/worker/worker-process.ts'
 import type { ModelFolder } from '../support/tiny-models.ts'
 import { addModel, gatherModel, identityModel, modelFolder } from '../support/tiny-models.ts'
 
@@ -21,7 +21,7 @@ let pool: WorkerPool
 let worker: Worker
 let nextId = 1
 /** Emits `up` and `down` as the pool tells them. */
-const events = new EventEmitter<{ up: [Worker]; down: [Worker, ExitInfo] }>()
+const events = new EventEmitter<{ up: [Worker]; down: [Worker, WorkerExit] }>()
 
 function newPool(count: number, onLine: (id: string, line: string) => void = () => {}, entry?: URL): WorkerPool {
   return new WorkerPool({
@@ -271,9 +271,9 @@ describe('a worker process', () => {
     const call = worker.run(spec.placementId, [indexRequest(0)])
     process.kill(pid, 'SIGKILL')
     await call.catch((error: unknown) => assert.ok(error instanceof ChildGoneError))
-    const [gone, exit] = (await down) as [Worker, ExitInfo]
+    const [gone, exit] = (await down) as [Worker, WorkerExit]
     assert.equal(gone, worker)
-    assert.deepEqual(exit, { code: null, signal: 'SIGKILL' })
+    assert.deepEqual(exit, { code: null, signal: 'SIGKILL', reason: 'host' })
     const early = worker.run(spec.placementId, [indexRequest(0)])
     if (!worker.isUp) await assert.rejects(early, ChildGoneError)
     assert.equal((await up)[0], worker)

@@ -3,11 +3,13 @@
  * answers each request with the file that was opened and the request's own bytes, and dies when the test says so.
  */
 import assert from 'node:assert/strict'
-import { ChildGoneError } from '../../src/child/calls.ts'
 import { asGatewayError, GatewayError } from '../../src/domain/errors.ts'
+import { slotOf } from '../../src/domain/worker-slot.ts'
 import { detach } from '../../src/lib/detach.ts'
 import type { SessionWorker } from '../../src/replica/session-worker.ts'
 import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from '../../src/worker/messages.ts'
+import type { DeathReason, WorkerExit } from '../../src/worker/worker-process.ts'
+import { WorkerGoneError } from '../../src/worker/worker-process.ts'
 import { Gate } from './gate.ts'
 
 interface Command {
@@ -39,6 +41,7 @@ export class ScriptedWorker implements SessionWorker {
   #isWorking = false
   #life = 0
   #isUp = true
+  #exit: WorkerExit = { code: null, signal: null, reason: 'crash' }
 
   constructor(id: string) {
     this.id = id
@@ -48,8 +51,13 @@ export class ScriptedWorker implements SessionWorker {
     return this.#isUp
   }
 
+  get slot(): string {
+    return slotOf(this.id)
+  }
+
   /** The process ends: what it has not answered it never will. The replica learns of the exit itself separately. */
-  die(): void {
+  die(reason: DeathReason = 'crash'): void {
+    this.#exit = { code: null, signal: reason === 'crash' ? 'SIGSEGV' : 'SIGKILL', reason }
     this.#isUp = false
     this.#life++
     this.#isWorking = false
@@ -58,7 +66,7 @@ export class ScriptedWorker implements SessionWorker {
     for (const gate of [this.opens, this.runs, this.closes]) gate.drop()
     const lost = this.#commands
     this.#commands = []
-    for (const { reject } of lost) reject(new ChildGoneError('the child process went away'))
+    for (const { reject } of lost) reject(this.#gone('the child process went away'))
   }
 
   /** A new process; nothing is open in it. */
@@ -119,12 +127,16 @@ export class ScriptedWorker implements SessionWorker {
     if (spec !== undefined) this.sessions.set(placementId, { ...spec, ...batching })
   }
 
-  kill(): void {
-    this.die()
+  kill(reason: DeathReason): void {
+    this.die(reason)
+  }
+
+  #gone(message: string): WorkerGoneError {
+    return new WorkerGoneError(message, this.#exit)
   }
 
   #queue<T>(gate: Gate, label: string, act: () => T): Promise<T> {
-    if (!this.#isUp) return Promise.reject(new ChildGoneError(`worker ${this.id} is not up`))
+    if (!this.#isUp) return Promise.reject(this.#gone(`worker ${this.id} is not up`))
     return new Promise<T>((resolve, reject) => {
       this.#commands.push({ gate, label, act, resolve: (value) => resolve(value as T), reject })
       detach(this.#work())

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { GraphBuilder } from '../../loadtest/models/graph-builder.ts'
 import { modelBytes } from '../../loadtest/models/index.ts'
 import type { Dim, OnnxModel } from '../../loadtest/models/onnx-model.ts'
-import { DATA_TYPE, modelOf } from '../../loadtest/models/onnx-model.ts'
+import { DATA_TYPE, modelOf, rawTensor } from '../../loadtest/models/onnx-model.ts'
 import type { Datatype } from '../../src/domain/tensor-types.ts'
 import { DATATYPES } from '../../src/domain/tensor-types.ts'
 
@@ -36,6 +36,17 @@ export function addModel(): OnnxModel {
   graph.node('ReduceSum', ['sum'], { outputs: ['total'], attributes: { keepdims: { kind: 'int', value: 0 } } })
   graph.output('sum', DATA_TYPE.FLOAT, ['N', 2])
   graph.output('total', DATA_TYPE.FLOAT, [])
+  return modelOf(graph.finish())
+}
+
+/** `sum` = the sum of as many ones as `size` INT64 [1] says: 4 bytes of memory for each while it runs. */
+export function hungryModel(): OnnxModel {
+  const graph = new GraphBuilder('hungry')
+  graph.input('size', DATA_TYPE.INT64, [1])
+  const value = rawTensor('value', DATA_TYPE.FLOAT, [1], new Uint8Array(Float32Array.of(1).buffer))
+  const ones = graph.node('ConstantOfShape', ['size'], { attributes: { value: { kind: 'tensor', value } } })
+  graph.node('ReduceSum', [ones], { outputs: ['sum'], attributes: { keepdims: { kind: 'int', value: 0 } } })
+  graph.output('sum', DATA_TYPE.FLOAT, [])
   return modelOf(graph.finish())
 }
 

@@ -1,0 +1,28 @@
+/** How much memory a replica may promise to models, and at how much its workers are stopped. */
+import type { Config } from '../config/schema.ts'
+import type { MemoryLimits } from '../worker/memory-guard.ts'
+
+/** What a worker takes beside models: itself 60 MB, and several copies of the largest bodies while they are decoded. */
+const BESIDE_MODELS_BYTES = 256 * 2 ** 20
+/** The rest is the main process's and the compilers'. */
+const WORKERS_SHARE = 0.9
+
+/** Bytes for open models. `limitBytes`: the memory limit this process is under. */
+export function budgetBytes({ memoryBytes, memoryFraction }: Config['cache'], limitBytes: number): number {
+  return memoryBytes ?? Math.floor(limitBytes * memoryFraction)
+}
+
+/**
+ * Workers together may hold privately twice the budget, since a model that is not mapped is in memory twice while it is opened, and
+ * what they need beside models; never what the system's own killer would act on. Honest workers stay below by the ledger: it
+ * promises no more than the budget once, activations included.
+ */
+export function workerLimits(
+  { memoryBytes }: Config['worker'],
+  workers: number,
+  budget: number,
+  limitBytes: number,
+): MemoryLimits {
+  const togetherBytes = Math.min(2 * budget + workers * BESIDE_MODELS_BYTES, Math.floor(WORKERS_SHARE * limitBytes))
+  return { eachBytes: Math.min(memoryBytes ?? togetherBytes, togetherBytes), togetherBytes }
+}
