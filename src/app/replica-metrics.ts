@@ -35,6 +35,7 @@ export function observeReplica(metrics: Metrics) {
 
 function observeGauges(metrics: Metrics, { table, placements, ledger, queues, pool, artifacts }: Observed): void {
   metrics.observe('modelmux_models_resident', () => countReady(table))
+  metrics.observe('modelmux_leases', () => table.pending.leases)
   metrics.observe('modelmux_placements_open', () => placements.size)
   metrics.observe('modelmux_ledger_bytes', () => {
     // What is awaited is promised, not used: it is no part of the sum.

@@ -32,6 +32,7 @@ import { RequestLog } from '../telemetry/request-log.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { eventSink } from './event-sink.ts'
+import { observeHttp } from './http-metrics.ts'
 import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
 import { replicaId } from './replica-id.ts'
@@ -198,7 +199,7 @@ async function startHttp(base: Base, running: RunningReplica, gateway: Gateway):
       bootId: randomBytes(6).toString('base64url'),
     },
   )
-  metrics.observe('modelmux_requests_in_flight', () => http.inFlight)
+  observeHttp(metrics, http)
   const port = await http.listen(server)
   const host = server.host.includes(':') ? `[${server.host}]` : server.host
   const url = `http://${host}:${port}`

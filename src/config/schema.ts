@@ -43,6 +43,10 @@ const server = section('The HTTP server and the limits of a request.', {
   ),
   maxHeaderBytes: bytes(16 * KiB, 'Largest request line and headers together.', { min: KiB, max: MiB }),
   maxConnections: whole(10_000, 'Open client connections.', { min: 1 }),
+  maxConnectionsPerAddress: whole(
+    0,
+    'Of these, from one address; 0 = no such limit, for behind a load balancer all come from a few. Set it where clients connect directly.',
+  ),
   drainTimeoutMs: milliseconds(30_000, 'How long a stopping server waits for requests under way.'),
   deadlineMs: milliseconds(30_000, 'Deadline of an inference whose client and model name none.', { min: 1 }),
   maxDeadlineMs: milliseconds(600_000, 'Longest deadline a client may ask for.', { min: 1 }),

@@ -84,7 +84,8 @@ async function answered(ctx: AppContext, next: () => Promise<unknown>, deps: App
 
 /** @throws GatewayError BAD_REQUEST for a target that no path can be read from; `*` is for a server as a whole. */
 function checkTarget({ req: { url = '' } }: AppContext): void {
-  if (url.startsWith('/') || url === '*') return
+  // A fragment is for the client itself; somebody else on the way may cut it off, or not.
+  if ((url.startsWith('/') && !url.includes('#')) || url === '*') return
   throw new GatewayError(
     'BAD_REQUEST',
     `the target '${printable(url)}' of the request is neither a path nor a URL with one`,

@@ -17,7 +17,6 @@ import { InferTerms } from './infer-terms.ts'
 import type { Body, ReceiveBudget } from './read-body.ts'
 import { bodyTooLarge, readBody } from './read-body.ts'
 import type { RequestHead } from './request-head.ts'
-import { readHead } from './request-head.ts'
 import type { RequestIds } from './request-id.ts'
 
 export interface InferLimits extends TermsOptions {
@@ -51,6 +50,7 @@ interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly path: string
+  readonly head: RequestHead
   readonly mustContinue: boolean
   readonly startedAt: number
   readonly abort: AbortController
@@ -80,11 +80,18 @@ export class InferHandler {
   }
 
   /** Answers the request, whatever it takes. `mustContinue`: the client waits for `100 Continue` before it sends the body. */
-  handle(request: IncomingMessage, response: ServerResponse, path: string, mustContinue: boolean): void {
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    head: RequestHead,
+    mustContinue: boolean,
+  ): void {
     const exchange: Exchange = {
       request,
       response,
       path,
+      head,
       mustContinue,
       startedAt: this.#deps.clock.now(),
       abort: new AbortController(),
@@ -99,9 +106,8 @@ export class InferHandler {
   }
 
   async #serve(exchange: Exchange): Promise<void> {
-    const { request, response } = exchange
+    const { request, response, head } = exchange
     const { answers, ids } = this.#deps
-    const head = readHead(request.rawHeaders)
     exchange.requestId = ids.idFor(head.requestId)
     answers.checkRoom()
     const terms = this.#terms.read(exchange.path, head.inferKey, request.rawHeaders)

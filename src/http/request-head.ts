@@ -7,8 +7,10 @@ import { INFER_HEADERS } from '../protocol/headers.ts'
 export interface RequestHead {
   readonly requestId: string | undefined
   readonly contentLength: string | undefined
-  /** Repeats joined by a comma, as HTTP reads them. */
+  /** Repeats joined by a comma, as HTTP reads them; the same for the two below. */
   readonly contentEncoding: string | undefined
+  readonly transferEncoding: string | undefined
+  readonly host: string | undefined
   /** Equal for requests whose inference headers are equal; '' when there are none. */
   readonly inferKey: string
 }
@@ -20,18 +22,25 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
   let requestId: string | undefined
   let contentLength: string | undefined
   let contentEncoding: string | undefined
+  let transferEncoding: string | undefined
+  let host: string | undefined
   let inferKey = ''
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const value = rawHeaders[i + 1] ?? ''
     if (INFER_LENGTHS.has(name.length)) inferKey += `\n${name}\n${value}`
+    else if (name.length === 4 && isNamed(name, 'host')) host = joined(host, value)
     else if (name.length === 12 && isNamed(name, 'x-request-id')) requestId ??= value
     else if (name.length === 14 && isNamed(name, 'content-length')) contentLength = value
-    else if (name.length === 16 && isNamed(name, 'content-encoding')) {
-      contentEncoding = contentEncoding === undefined ? value : `${contentEncoding}, ${value}`
-    }
+    else if (name.length === 16 && isNamed(name, 'content-encoding')) contentEncoding = joined(contentEncoding, value)
+    else if (name.length === 17 && isNamed(name, 'transfer-encoding'))
+      transferEncoding = joined(transferEncoding, value)
   }
-  return { requestId, contentLength, contentEncoding, inferKey }
+  return { requestId, contentLength, contentEncoding, transferEncoding, host, inferKey }
+}
+
+function joined(before: string | undefined, value: string): string {
+  return before === undefined ? value : `${before}, ${value}`
 }
 
 function isNamed(name: string, wanted: string): boolean {

@@ -6,20 +6,30 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
 import { AddressQuota } from './address-quota.ts'
 import { AnswerBudget } from './answer-budget.ts'
+import { answerUnderWay } from './answer-under-way.ts'
 import { createApp } from './app.ts'
 import type { AppDeps } from './app-context.ts'
 import { answerBadConnection } from './bad-connection.ts'
+import type { RefusedBecause } from './connections.ts'
+import { Connections } from './connections.ts'
+import { framingFault } from './framing.ts'
+import { allowHalfClose } from './half-close.ts'
 import type { InferLimits } from './infer-handler.ts'
 import { InferHandler } from './infer-handler.ts'
 import { ListenError } from './listen-error.ts'
 import { ReceiveBudget } from './read-body.ts'
+import type { RefusalDeps } from './refused-head.ts'
+import { refuseHead } from './refused-head.ts'
+import { readHead } from './request-head.ts'
 import { RequestIds } from './request-id.ts'
+import { declineUpgrades, isOfferTaken } from './upgrade.ts'
 
 export { ListenError } from './listen-error.ts'
 
@@ -29,6 +39,8 @@ export interface HttpServerOptions extends InferLimits {
   readonly keepAliveTimeoutMs: number
   readonly maxHeaderBytes: number
   readonly maxConnections: number
+  /** 0 = no limit of its own. */
+  readonly maxConnectionsPerAddress: number
   /** Bytes of all bodies being received at the same time, and of all answers that their clients have not taken yet. */
   readonly maxReceivingBytes: number
   /** Walks through model files for metadata, a second and address; a fifth as many lists of all models. */
@@ -60,6 +72,9 @@ export class HttpServer {
   readonly #infer: InferHandler
   readonly #app: ReturnType<typeof createApp>
   readonly #answers: AnswerBudget
+  readonly #received: ReceiveBudget
+  readonly #connections: Connections
+  readonly #refusal: RefusalDeps
   #inFlight = 0
   #isDraining = false
   #wasCut = false
@@ -73,15 +88,21 @@ export class HttpServer {
       stallMs: options.requestTimeoutMs,
       idleMs: socketTimeoutMs(options),
     })
+    this.#received = new ReceiveBudget(options.maxReceivingBytes)
+    this.#connections = new Connections(
+      { max: options.maxConnections, maxPerAddress: options.maxConnectionsPerAddress },
+      clock,
+    )
     const shared = {
       gateway,
       clock,
       random,
       observer: this.#counting(deps.observer),
       ids: new RequestIds(deps.bootId),
-      budget: new ReceiveBudget(options.maxReceivingBytes),
+      budget: this.#received,
       isDraining: () => this.#isDraining,
     }
+    this.#refusal = shared
     this.#infer = new InferHandler(options, { ...shared, answers: this.#answers })
     this.#app = createApp({
       ...shared,
@@ -118,6 +139,15 @@ export class HttpServer {
   /** Requests whose answer is not out yet. */
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  get connections(): { readonly open: number; readonly refused: Readonly<Record<RefusedBecause, number>> } {
+    return this.#connections
+  }
+
+  /** Bytes of bodies that are not handed on yet, and of answers that are not taken yet. */
+  get heldBytes(): { readonly received: number; readonly unread: number } {
+    return { received: this.#received.used, unread: this.#answers.used }
   }
 
   get isDraining(): boolean {
@@ -170,8 +200,15 @@ export class HttpServer {
       keepAliveTimeout: options.keepAliveTimeoutMs,
       maxHeaderSize: options.maxHeaderBytes,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      // Checked by ourselves, with what else makes a head ambiguous: Node's own answer has no body.
+      requireHostHeader: false,
+      shouldUpgradeCallback: isOfferTaken,
     })
-    server.maxConnections = options.maxConnections
+    // Node would drop the last of many headers in silence, whatever they say; their bytes are bounded.
+    server.maxHeadersCount = 0
+    allowHalfClose(server)
+    declineUpgrades(server, this.#deps.clock)
+    this.#connections.watch(server)
     server.timeout = socketTimeoutMs(options)
     server.on('request', (request: IncomingMessage, response: ServerResponse) =>
       this.#dispatch(request, response, false),
@@ -179,20 +216,39 @@ export class HttpServer {
     server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) =>
       this.#dispatch(request, response, true),
     )
-    server.on('clientError', (error, socket) => {
-      this.#deps.log.event('server.bad-connection', { message: error.message })
-      answerBadConnection(error, socket, this.#deps.clock)
-    })
+    // Passing over an expectation is as good as refusing it, and the rest of the request is as any other's.
+    server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+      this.#dispatch(request, response, false),
+    )
+    server.on('clientError', (error, socket) => this.#onBadBytes(error, socket))
     return server
   }
 
+  #onBadBytes(error: Error, socket: Duplex): void {
+    this.#deps.log.event('server.bad-connection', { message: error.message })
+    // The last answer is on its way; whoever sends it sees to the end.
+    if (this.#connections.isEnding(socket)) return
+    const answer = answerUnderWay(socket)
+    // Behind a whole request: its answer still goes out, alone, for one to the bad bytes would be taken for it.
+    if (answer?.req.complete === true && !socket.destroyed) this.#connections.endAfter(answer.req, answer)
+    else answerBadConnection(error, socket, this.#deps.clock)
+  }
+
   #dispatch(request: IncomingMessage, response: ServerResponse, mustContinue: boolean): void {
+    if (!this.#connections.admits(request, response)) return
     this.#inFlight++
+    const head = readHead(request.rawHeaders)
+    const fault = framingFault(head, request.httpVersion)
+    if (fault !== undefined) {
+      this.#connections.endAfter(request, response)
+      refuseHead(request, response, fault, head.requestId, this.#refusal)
+      return
+    }
     request.url = originForm(request.url ?? '')
     if (request.method === 'POST') {
       const path = pathOf(request.url)
       if (InferHandler.takes(path)) {
-        this.#infer.handle(request, response, path, mustContinue)
+        this.#infer.handle(request, response, path, head, mustContinue)
         return
       }
     }

@@ -46,10 +46,22 @@ export const METRICS = {
   modelmux_request_bytes_total: counter('bytes', [], 'Bytes of request bodies read.'),
   modelmux_response_bytes_total: counter('bytes', [], 'Bytes of response bodies sent.'),
   modelmux_requests_in_flight: gauge('', [], 'Requests being read, waiting, or running.'),
+  modelmux_connections_open: gauge('', [], 'Client connections.'),
+  modelmux_connections_refused_total: counter(
+    '',
+    ['reason'],
+    'Connections closed as they came: `full` (of all), `address` (of one address).',
+  ),
+  modelmux_http_held_bytes: gauge(
+    'bytes',
+    ['kind'],
+    'Bytes of bodies being received (`received`), and of answers their clients have not taken (`unread`).',
+  ),
   modelmux_errors_counted_total: counter('', ['against'], 'Errors by whose health they count against.'),
 
   modelmux_models_registered: gauge('', [], 'Versions that the registry lists.'),
   modelmux_models_resident: gauge('', [], 'Versions whose memory is reserved and that answer without a load.'),
+  modelmux_leases: gauge('', [], 'Uses of resident versions that are under way.'),
   modelmux_placements_open: gauge('', [], 'Sessions open in workers.'),
   modelmux_ledger_bytes: gauge('bytes', ['kind'], 'Bytes that the ledger counts, by kind.'),
   modelmux_ledger_budget_bytes: gauge('bytes', [], 'Bytes that the ledger may promise.'),

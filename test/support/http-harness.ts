@@ -19,6 +19,7 @@ export const OPTIONS: HttpServerOptions = {
   keepAliveTimeoutMs: 75_000,
   maxHeaderBytes: 16_384,
   maxConnections: 100,
+  maxConnectionsPerAddress: 0,
   maxBodyBytes: 1_000_000,
   maxJsonBytes: 200_000,
   maxReceivingBytes: 10_000_000,

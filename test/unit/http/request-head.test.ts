@@ -15,7 +15,14 @@ describe('readHead', () => {
       'x-request-id',
       'b',
     ])
-    assert.deepEqual(head, { requestId: 'a', contentLength: '12', contentEncoding: 'gzip', inferKey: '' })
+    assert.deepEqual(head, {
+      requestId: 'a',
+      contentLength: '12',
+      contentEncoding: 'gzip',
+      transferEncoding: undefined,
+      host: undefined,
+      inferKey: '',
+    })
   })
 
   it('joins repeated encodings, so that two of them are no known one', () => {
@@ -24,7 +31,14 @@ describe('readHead', () => {
 
   it('passes over headers that only look similar', () => {
     const head = readHead(['x-requesT-xx', 'a', 'content-lengtX', '1', 'content-languageX', 'x', 'accept', '*/*'])
-    assert.deepEqual(head, { requestId: undefined, contentLength: undefined, contentEncoding: undefined, inferKey: '' })
+    assert.deepEqual(head, {
+      requestId: undefined,
+      contentLength: undefined,
+      contentEncoding: undefined,
+      transferEncoding: undefined,
+      host: undefined,
+      inferKey: '',
+    })
   })
 
   it('gives every inference header a part in the key: name, value and order', () => {
