@@ -4,10 +4,12 @@ import type { EntryTable } from '../cache/entry-table.ts'
 import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { readProcessMemory } from '../child/memory.ts'
+import { readMemoryPressure } from '../child/memory-pressure.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
 import type { WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { WorkerPool } from '../worker/worker-pool.ts'
+import type { WorkerVitals } from './worker-vitals.ts'
 
 export interface Observed {
   readonly table: EntryTable
@@ -16,6 +18,7 @@ export interface Observed {
   readonly queues: WorkerQueues<ReplicaRequest>
   readonly pool: WorkerPool
   readonly artifacts: ArtifactStore
+  readonly vitals: WorkerVitals
 }
 
 export type ReplicaCounters = ReturnType<typeof observeReplica>
@@ -33,7 +36,8 @@ export function observeReplica(metrics: Metrics) {
   }
 }
 
-function observeGauges(metrics: Metrics, { table, placements, ledger, queues, pool, artifacts }: Observed): void {
+function observeGauges(metrics: Metrics, observed: Observed): void {
+  const { table, placements, ledger, queues, pool, artifacts, vitals } = observed
   metrics.observe('modelmux_models_resident', () => countReady(table))
   metrics.observe('modelmux_leases', () => table.pending.leases)
   metrics.observe('modelmux_placements_open', () => placements.size)
@@ -52,6 +56,17 @@ function observeGauges(metrics: Metrics, { table, placements, ledger, queues, po
     Object.entries(artifacts.forms()).map(([form, count]) => [{ form }, count] as const),
   )
   metrics.observe('modelmux_disk_bytes', () => [[{ kind: 'artifacts' }, artifacts.diskUsage().bytes]])
+  metrics.observe('modelmux_worker_major_faults_total', () =>
+    pool.workers.map(({ slot }) => [{ worker: slot }, vitals.of(slot).majorFaults] as const),
+  )
+  metrics.observe('modelmux_memory_pressure_seconds_total', async () => {
+    const pressure = await readMemoryPressure()
+    if (pressure === undefined) return []
+    return [
+      [{ kind: 'some' }, pressure.someSeconds],
+      [{ kind: 'full' }, pressure.fullSeconds],
+    ] as const
+  })
   metrics.observe('modelmux_worker_private_bytes', async () => {
     const rows = await Promise.all(
       pool.everyWorker.map(

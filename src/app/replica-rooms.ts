@@ -102,10 +102,11 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     publish: (event) => watch.onCacheEvent(event),
     onDrained: (key) => detach(letGo(key)),
   })
+  const mappings = new MappingBudget(options.maxMappings)
   const placements = new PlacementTable({
     clock,
     ledger,
-    mappings: new MappingBudget(options.maxMappings),
+    mappings,
     publish: () => {},
     onBytesChanged: () => table.rebalance(),
   })
@@ -209,6 +210,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     table,
     ledger,
     placements,
+    mappings,
     queues,
     sessions,
     dispatcher,

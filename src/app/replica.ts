@@ -4,7 +4,9 @@ import { availableParallelism } from 'node:os'
 import type { ArtifactStore } from '../artifact/artifact-store.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
+import { readMemoryPressure } from '../child/memory-pressure.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
+import { readProcessStat } from '../child/process-stat.ts'
 import type { Config } from '../config/schema.ts'
 import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
@@ -14,15 +16,19 @@ import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
 import { Rechecker } from '../replica/rechecker.ts'
 import type { Replica } from '../replica/replica.ts'
+import type { Activities } from '../telemetry/activity.ts'
 import type { ChildLines } from '../telemetry/child-lines.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { MemoryGuard } from '../worker/memory-guard.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
 import { budgetBytes, workerLimits } from './memory-limits.ts'
+import type { ReplicaOverview } from './overview.ts'
+import { replicaOverview } from './overview.ts'
 import { observeReplica } from './replica-metrics.ts'
 import type { ReplicaRooms } from './replica-rooms.ts'
 import { replicaRooms } from './replica-rooms.ts'
+import { WorkerVitals } from './worker-vitals.ts'
 
 export interface ReplicaDeps {
   readonly id: string
@@ -35,6 +41,9 @@ export interface ReplicaDeps {
   readonly childLines: ChildLines
   /** How worker processes are made. */
   readonly spawn: Spawn
+  readonly activities: Activities
+  /** The ModelKey that the registry has for a version now. */
+  readonly keyOf: (name: string, version: string) => string | undefined
   /** A version became resident, or ceased to be. */
   readonly onResident: (version: ModelVersion) => void
   readonly onGone: (version: ModelVersion) => void
@@ -45,6 +54,8 @@ export interface RunningReplica {
   readonly replica: Replica
   /** The owner changed how a version is to be run; its bytes are the same. */
   applySettings(version: ModelVersion): void
+  /** With the `top` busiest models. */
+  overview(top: number): Promise<ReplicaOverview>
   /** Waits for what is inside, then ends the workers. Idempotent. @returns false when something was cut off after `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>
 }
@@ -52,6 +63,8 @@ export interface RunningReplica {
 const MAX_PROBES_WAITING = 1000
 const STABLE_WORKER_MS = 60_000
 const MAPPINGS_SHARE = 0.8
+/** Fewer requests than this are nobody's harm. */
+const SERVING_PER_SECOND = 0.1
 
 /** Resolves when all workers are up. */
 export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
@@ -126,6 +139,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       log.event('worker.down', { worker: worker.id, ...exit })
       childLines.end(worker.id)
       counters.workerRestarts.with({ reason: exit.reason }).add()
+      vitals.down(worker.slot)
       rooms.workerDown(worker.id)
     },
   })
@@ -136,6 +150,15 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     workers: () => pool.everyWorker,
     chargedBytes: (workerId) => placements.privateBytesOf(workerId),
     onOver: (worker, privateBytes) => log.event('worker.over-memory', { worker, privateBytes }),
+  })
+  const vitals = new WorkerVitals({
+    clock,
+    log,
+    workers: () => pool.workers,
+    readStat: readProcessStat,
+    readPressure: readMemoryPressure,
+    majorFaultsAlarm: workerConfig.majorFaultsAlarm,
+    isServing: () => deps.activities.all.rate.perSecond(clock.now()) > SERVING_PER_SECOND,
   })
 
   function onCacheEvent(event: CacheEvent): void {
@@ -166,19 +189,22 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   async function stop(timeoutMs: number): Promise<boolean> {
     prober.close()
     guard.close()
+    vitals.close()
     const isWhole = await rooms.stop(timeoutMs)
     await pool.close(workerConfig.stopGraceMs)
     return isWhole
   }
 
-  counters.observe({ table, placements, ledger, queues, pool, artifacts })
+  counters.observe({ table, placements, ledger, queues, pool, artifacts, vitals })
   await pool.start().catch(async (error: unknown) => {
+    vitals.close()
     await pool.close(0)
     throw error
   })
   return {
     replica,
     applySettings: (version) => rooms.applySettings(version),
+    overview: (top) => replicaOverview({ ...deps, rooms, pool, vitals }, top),
     stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),
   }
 }

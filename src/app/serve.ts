@@ -12,6 +12,7 @@ import type { Config } from '../config/schema.ts'
 import { Pins } from '../control/pins.ts'
 import { Rollouts } from '../control/rollout.ts'
 import { parseModelRef } from '../domain/model-ref.ts'
+import type { AdminSource } from '../http/admin-source.ts'
 import { HttpServer } from '../http/server.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
@@ -21,6 +22,7 @@ import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
 import { FolderStore } from '../store/folder-store.ts'
+import { Activities } from '../telemetry/activity.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
 import { Journal } from '../telemetry/journal.ts'
 import { JournaledLog } from '../telemetry/journaled-log.ts'
@@ -52,6 +54,7 @@ interface Base {
   readonly clock: Clock
   readonly log: LineLog
   readonly journal: Journal
+  readonly activities: Activities
   readonly metrics: Metrics
   readonly teardown: Teardown
 }
@@ -60,6 +63,7 @@ const LOG_BUFFER_BYTES = 16 * 2 ** 20
 /** In the cache folder, beside the artifacts. */
 const JOURNAL_FOLDER = 'journal'
 const JOURNAL_CLOSE_MS = 1000
+const OVERVIEW_EVENTS = 50
 /** Pins and rollouts are tried again for as long as they stand, at most this far apart. */
 const RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
@@ -77,17 +81,25 @@ export async function startServe(config: Config, clock: Clock = systemClock): Pr
   metrics.observe('modelmux_journal_dropped_total', () => journal.dropped)
   try {
     log.event('process.started', { version, node: process.version, pid: process.pid })
-    const base = { config, clock, log, journal, metrics, teardown }
-    const { running, gateway } = await startGateway(base)
-    return await startHttp(base, running, gateway)
+    const activities = new Activities(clock)
+    const base = { config, clock, log, journal, activities, metrics, teardown }
+    return await startHttp(base, await startGateway(base))
   } catch (error) {
     await teardown.run()
     throw error
   }
 }
 
+/** What HTTP stands in front of. */
+interface Behind {
+  readonly running: RunningReplica
+  readonly gateway: Gateway
+  /** Versions that the registry lists. */
+  readonly registered: () => number
+}
+
 /** Everything behind HTTP. */
-async function startGateway(base: Base): Promise<{ running: RunningReplica; gateway: Gateway }> {
+async function startGateway(base: Base): Promise<Behind> {
   const { config, clock, log, metrics, teardown } = base
   const { store, cache, model } = config
   const onEvent = eventSink(log)
@@ -133,6 +145,8 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     metrics,
     childLines,
     spawn: orphans.spawn,
+    activities: base.activities,
+    keyOf: (name, number) => keyIn(registry, name, number),
     onResident: (one) => rollouts.watch(one),
     onGone: (one) => rollouts.forget(one),
   })
@@ -173,15 +187,35 @@ async function startGateway(base: Base): Promise<{ running: RunningReplica; gate
     names: () => registry.names(),
     list: () => registry.list(),
   }
-  return { running, gateway: new Router(directory, replica) }
+  return { running, gateway: new Router(directory, replica), registered: () => registry.size.versions }
 }
 
-async function startHttp(base: Base, running: RunningReplica, gateway: Gateway): Promise<RunningServer> {
-  const { config, clock, log, metrics, teardown } = base
+async function startHttp(base: Base, { running, gateway, registered }: Behind): Promise<RunningServer> {
+  const { config, clock, log, journal, activities, metrics, teardown } = base
   const { server, scheduler, telemetry } = config
+  const startedAt = clock.now()
+  const admin: AdminSource = {
+    async overview(top) {
+      const { models, ...rest } = await running.overview(top)
+      return {
+        server: {
+          version,
+          replica: running.replica.id,
+          uptimeSeconds: (clock.now() - startedAt) / 1000,
+          isDraining: http.isDraining,
+          requestsInFlight: http.inFlight,
+        },
+        ...rest,
+        models: { registered: registered(), ...models },
+        events: journal.read(0, OVERVIEW_EVENTS),
+      }
+    },
+    events: (since, limit) => journal.read(since, limit),
+    lastEvent: () => journal.lastSeq,
+  }
   const requestMetrics = new RequestMetrics(metrics)
   const requestLog = new RequestLog(log, { requestLogSample: telemetry.requestLogSample, random: Math.random })
-  const http = new HttpServer(
+  const http: HttpServer = new HttpServer(
     { ...server, maxReceivingBytes: scheduler.maxQueuedBytes },
     {
       gateway,
@@ -190,10 +224,12 @@ async function startHttp(base: Base, running: RunningReplica, gateway: Gateway):
       observer: {
         requestDone(summary) {
           requestMetrics.requestDone(summary)
+          activities.requestDone(summary)
           requestLog.requestDone(summary)
         },
       },
       metrics: telemetry.metrics ? { contentType: METRICS_CONTENT_TYPE, render: () => metrics.render() } : undefined,
+      admin: telemetry.overview === 'off' ? undefined : admin,
       version,
       random: Math.random,
       bootId: randomBytes(6).toString('base64url'),
@@ -217,4 +253,9 @@ async function startHttp(base: Base, running: RunningReplica, gateway: Gateway):
   }
   let stopped: Promise<boolean> | undefined
   return { url, port, stop: (reason) => (stopped ??= stop(reason)) }
+}
+
+/** Undefined when the registry does not have the version, or not yet. */
+function keyIn(registry: FolderRegistry, name: string, number: string): string | undefined {
+  return registry.versionsOf(name).find((one) => one.version === number)?.key
 }

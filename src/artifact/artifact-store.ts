@@ -269,6 +269,16 @@ export class ArtifactStore {
     }
   }
 
+  /** How busy each lane of compilers is. */
+  compilers(): readonly { readonly lane: string; readonly running: number; readonly waiting: number }[] {
+    const { running, queued } = this.#parts.pool
+    return (['small', 'big', 'background'] as const).map((lane) => ({
+      lane,
+      running: running[lane],
+      waiting: queued[lane],
+    }))
+  }
+
   /** Evicts above the budget and sweeps rubbish; runs by itself now and then. */
   collect(): Promise<void> {
     return this.#collector.collect()

@@ -56,6 +56,11 @@ export class CompilerLane {
     return this.#queue.size
   }
 
+  /** Jobs under way. */
+  get running(): number {
+    return this.#busy
+  }
+
   /** Starts the warm child. */
   warm(dataLimitBytes: number): void {
     if (this.#options.keepsWarm && !this.#isClosed && this.#idle.length === 0)

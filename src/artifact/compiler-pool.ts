@@ -104,6 +104,10 @@ export class CompilerPool {
     return { small: this.#small.queued, big: this.#big.queued, background: this.#background.queued }
   }
 
+  get running(): { readonly small: number; readonly big: number; readonly background: number } {
+    return { small: this.#small.running, big: this.#big.running, background: this.#background.running }
+  }
+
   async close(graceMs: number): Promise<void> {
     await Promise.all([this.#small.close(graceMs), this.#big.close(graceMs), this.#background.close(graceMs)])
   }

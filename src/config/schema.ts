@@ -169,6 +169,10 @@ const worker = section('Processes that run models.', {
     min: 1,
   }),
   respawnMaxMs: milliseconds(30_000, 'Longest such pause.', { min: 1 }),
+  majorFaultsAlarm: whole(
+    200,
+    'Pages a second that workers wait for the disk for, together, while requests are served, before memory.major-faults is logged; 0 = never.',
+  ),
 })
 
 const scheduler = section('Queues and batches.', {
@@ -205,6 +209,11 @@ const telemetry = section('Logs and metrics.', {
   logFormat: oneOf(['json', 'text'], 'json', 'json: one object a line; text: for people.'),
   requestLogSample: decimal(1, 'Share of successful requests that are logged; failed ones always are.', { max: 1 }),
   metrics: flag(true, 'Serve GET /metrics.'),
+  overview: oneOf(
+    ['loopback', 'off'],
+    'loopback',
+    'Who may ask for /admin/overview and /admin/events: clients of this machine, or nobody. Say off behind a proxy on the same machine.',
+  ),
   journalBytes: bytes(
     8 * MiB,
     'Disk space for the journal of loads, evictions, deaths and the like in the cache folder; 0 = in memory only.',

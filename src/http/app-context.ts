@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
 import type { AddressQuota } from './address-quota.ts'
+import type { AdminSource } from './admin-source.ts'
 import type { ReceiveBudget } from './read-body.ts'
 import type { RequestIds } from './request-id.ts'
 
@@ -36,12 +37,16 @@ export interface AppDeps {
   readonly walkQuota: AddressQuota
   /** Of lists with a row for every model. */
   readonly listQuota: AddressQuota
+  /** Of looks at the server as a whole. */
+  readonly adminQuota: AddressQuota
   readonly budget: ReceiveBudget
   readonly isDraining: () => boolean
   /** Version of this software. */
   readonly version: string
   /** Prometheus' text and its content type; absent = no `/metrics`. */
   readonly metrics: { readonly contentType: string; render(): Promise<string> } | undefined
+  /** Absent = nothing below `/admin`. */
+  readonly admin: AdminSource | undefined
 }
 
 /** The error for a URL that exists for other methods, which the answer names. */

@@ -12,6 +12,7 @@ import type { RequestSummary } from '../telemetry/request-summary.ts'
 import type { AppContext, AppDeps, AppState } from './app-context.ts'
 import { methodNotAllowed } from './app-context.ts'
 import { sendError } from './error-answer.ts'
+import { addAdminRoutes, guardAdmin } from './routes/admin.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import { addModelRoutes } from './routes/models.ts'
 import { addRepositoryRoutes } from './routes/repository.ts'
@@ -26,6 +27,7 @@ export function createApp(deps: AppDeps): (request: IncomingMessage, response: S
   const router = createRouter(deps)
   app.use((ctx, next) => observed(ctx, next, deps))
   app.use((ctx, next) => answered(ctx, next, deps))
+  app.use(guardAdmin)
   app.use(router.routes())
   app.use((ctx) => nothingTook(ctx))
   return app.callback()
@@ -36,6 +38,7 @@ export function createRouter(deps: AppDeps): Router<AppState> {
   const router: Router<AppState> = new Router({ sensitive: true, strict: true })
   addHealthRoutes(router, deps)
   addServerRoutes(router, deps)
+  addAdminRoutes(router, deps)
   addRepositoryRoutes(router, deps)
   addModelRoutes(router, deps)
   return router

@@ -55,6 +55,7 @@ export interface HttpServerDeps {
   readonly log: EventLog
   readonly observer: RequestObserver
   readonly metrics: AppDeps['metrics']
+  readonly admin?: AppDeps['admin']
   /** Version of this software. */
   readonly version: string
   /** Random text that tells this boot's request ids from another's. */
@@ -65,6 +66,8 @@ export interface HttpServerDeps {
 const TIMEOUT_CHECK_MS = 1000
 /** A list of all models costs as much as so many walks through one model's file. */
 const LIST_COST = 5
+/** Of one address; a screen that people look at wants one or two. */
+const OVERVIEWS_PER_SECOND = 10
 
 export class HttpServer {
   readonly #deps: HttpServerDeps
@@ -114,7 +117,9 @@ export class HttpServer {
         perSecond: options.metadataPerSecond / LIST_COST,
         of: 'a list of all models',
       }),
+      adminQuota: new AddressQuota(clock, { perSecond: OVERVIEWS_PER_SECOND, of: 'an overview' }),
       metrics: deps.metrics,
+      admin: deps.admin,
       version: deps.version,
     })
     this.#server = this.#createServer(options)

@@ -42,6 +42,8 @@ export const EVENTS = {
   'model.warm-up-failed': 'warn',
   'model.open-failed': kept('warn'),
   'memory.overrun': kept('warn'),
+  'memory.major-faults': kept('warn'),
+  'memory.pressure': kept('warn'),
   'pin.held': kept('info'),
   'pin.failed': kept('warn'),
   'rollout.started': kept('info'),

@@ -97,6 +97,17 @@ export const METRICS = {
   ),
   modelmux_worker_private_bytes: gauge('bytes', ['worker'], 'Private memory of a worker process.'),
 
+  modelmux_worker_major_faults_total: counter(
+    '',
+    ['worker'],
+    'Pages that a worker had to wait for the disk for: memory is too small for what is mapped.',
+  ),
+  modelmux_memory_pressure_seconds_total: counter(
+    'seconds',
+    ['kind'],
+    'Time in which some process, or all (`full`), stood still for want of memory; absent where the kernel does not tell.',
+  ),
+
   modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),
   modelmux_event_loop_lag_seconds: gauge(
     'seconds',

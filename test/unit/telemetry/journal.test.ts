@@ -27,7 +27,8 @@ function setUp({ maxBytes = 100_000, maxPendingBytes = 1_000_000, dir = join(roo
 
 async function linesIn(dir: string): Promise<string[]> {
   const names = (await readdir(dir)).sort()
-  const texts = await Promise.all(names.map((name) => readFile(join(dir, name), 'utf8')))
+  // One may be deleted between the two looks.
+  const texts = await Promise.all(names.map((name) => readFile(join(dir, name), 'utf8').catch(() => '')))
   return texts.join('').split('\n').filter(Boolean)
 }
 
