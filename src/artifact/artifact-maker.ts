@@ -23,6 +23,7 @@ import { requireFreeDisk } from './free-disk.ts'
 import type { SentRequest } from './given-inputs.ts'
 import { artifactName, writeManifest } from './manifest.ts'
 import type { ArtifactOptions } from './options.ts'
+import type { MadeUp } from './sample-inputs.ts'
 import type { ArtifactSource } from './source.ts'
 import type { SourceMemory } from './source-memory.ts'
 
@@ -78,21 +79,27 @@ export class ArtifactMaker {
   /** Compiles the source, or finds that its bytes were compiled under another id. One flight per source. */
   compile(source: ArtifactSource): Promise<Compiled> {
     return this.#flights.run(source.sourceId, async () => {
-      try {
-        return await this.#compile(source, true)
-      } catch (error) {
-        // What is refused while it changes may be half of something good.
-        if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
-        if (error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED') {
-          // Once: what others have not used for long makes room for what is wanted now.
-          await this.#parts.makeRoom(ROOM_FACTOR * source.bytes)
-          return await this.#compile(source, true)
-        }
-        // Made-up integers can be nonsense that a good model hangs or dies of: it gets the benefit of the doubt, once.
-        if (diedOfCheck(error) && (await this.#takesIntegers(source))) return await this.#compile(source, false)
-        throw error
-      }
+      return await this.#compileOn(source, 'drawn')
     })
+  }
+
+  /** Compiles with inputs made up like this; where a run on them ends the compiler, once more with what asks less of the model. */
+  async #compileOn(source: ArtifactSource, madeUp: MadeUp): Promise<Compiled> {
+    try {
+      return await this.#compile(source, madeUp)
+    } catch (error) {
+      // What is refused while it changes may be half of something good.
+      if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
+      if (error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED') {
+        // Once: what others have not used for long makes room for what is wanted now.
+        await this.#parts.makeRoom(ROOM_FACTOR * source.bytes)
+        return await this.#compile(source, madeUp)
+      }
+      const next = afterDeath(error, madeUp)
+      if (next === undefined) throw error
+      this.#parts.onEvent('artifact.made-up-run-died', { key: source.key, madeUp, next, reason: messageOf(error) })
+      return await this.#compileOn(source, next)
+    }
   }
 
   /** Makes a known artifact once more with a request of a client as the input of its check. One flight per artifact. */
@@ -100,7 +107,7 @@ export class ArtifactMaker {
     return this.#parts.pool.compile(source.tenant, source.bytes, async (turn) => {
       const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, this.#examineCall(source))
       const artifact = this.nameOf(examined.digest)
-      const how = { makesInputs: false, sent }
+      const how = { madeUp: 'none', sent } as const
       return await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, how, turn))
     })
   }
@@ -119,7 +126,7 @@ export class ArtifactMaker {
     return signature
   }
 
-  async #compile(source: ArtifactSource, makesInputs: boolean): Promise<Compiled> {
+  async #compile(source: ArtifactSource, madeUp: MadeUp): Promise<Compiled> {
     const { pool, clock, sources, index } = this.#parts
     const queued = clock.now()
     return await pool.compile(source.tenant, source.bytes, async (turn) => {
@@ -133,9 +140,7 @@ export class ArtifactMaker {
       const known = index.get(artifact)
       const { manifest, timings } =
         known === undefined
-          ? await this.#artifactFlights.run(artifact, () =>
-              this.#make(artifact, source, examined, { makesInputs }, turn),
-            )
+          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, { madeUp }, turn))
           : { manifest: known, timings: {} }
       if (known !== undefined) await this.#throwIfChanged(source)
       sources.remember(source.sourceId, examined.digest)
@@ -157,7 +162,7 @@ export class ArtifactMaker {
     artifact: string,
     source: ArtifactSource,
     examined: ExamineReply,
-    how: Pick<CompileCall, 'makesInputs' | 'sent'>,
+    how: Pick<CompileCall, 'madeUp' | 'sent'>,
     turn: CompilerTurn,
   ): Promise<Compiled> {
     const { options } = this.#parts
@@ -203,6 +208,7 @@ export class ArtifactMaker {
       artifact,
       fingerprint,
       ...made,
+      madeUp: call.madeUp,
       timings: rounded({ ...examined.timings, ...timings }),
     })
     return { manifest, timings: { ...timings, manifest: clock.now() - replied } }
@@ -229,7 +235,7 @@ export class ArtifactMaker {
         intraOpThreads,
         warmUp,
         // What the check could not run, or must not, the probe does not try either.
-        makesInputs: before.check !== 'first-request',
+        madeUp: before.check === 'first-request' ? 'none' : (before.madeUp ?? 'drawn'),
         budgetMs: options.probeBudgetMs,
       }
       const probe = await pool.inBackground(tenant, bytes, (turn) => turn.call<ProbeReply>(COMPILER_CALLS.probe, call))
@@ -261,11 +267,6 @@ export class ArtifactMaker {
     return { maxNodes, extraDomains }
   }
 
-  async #takesIntegers(source: ArtifactSource): Promise<boolean> {
-    const { inputs } = await this.inspect(source)
-    return inputs.some(({ datatype }) => /^U?INT/.test(datatype))
-  }
-
   async #throwIfChanged(source: ArtifactSource): Promise<void> {
     if (await source.isUnchanged()) return
     throw new GatewayError('MODEL_LOADING', 'the model file changed while it was compiled; it is tried again', {
@@ -274,8 +275,18 @@ export class ArtifactMaker {
   }
 }
 
-function diedOfCheck(error: unknown): boolean {
-  return error instanceof GatewayError && error.facts.details?.phase === 'check'
+/**
+ * What to make up after a run on made-up inputs ended the compiler; undefined when it did not. Such a death says nothing of the model
+ * as clients use it. After a crash ones are tried; a run that had to be stopped would hold the compiler as long again, so nothing is:
+ * the first request is the check, in a worker that has limits of its own.
+ */
+function afterDeath(error: unknown, madeUp: MadeUp): MadeUp | undefined {
+  if (!(error instanceof GatewayError) || error.facts.details?.phase !== 'check' || madeUp === 'none') return undefined
+  return error.facts.details.strike === 'crash' && madeUp === 'drawn' ? 'ones' : 'none'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function gone(): GatewayError {

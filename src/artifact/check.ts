@@ -5,6 +5,7 @@ import type { EngineSession } from '../engine/session.ts'
 import { differenceOf, SAME_MODEL } from './compare.ts'
 import { Random } from './random.ts'
 import { refusal } from './refusal.ts'
+import type { MadeUp } from './sample-inputs.ts'
 import { SAMPLE_STYLES, sampleInputs } from './sample-inputs.ts'
 
 const SEED = 1
@@ -21,27 +22,47 @@ export interface CheckResult {
   readonly problem?: string
 }
 
+export interface SampleTerms {
+  readonly signature: Signature
+  /** The owner's inputs, tried first. */
+  readonly given: readonly (readonly Tensor[])[]
+  readonly madeUp: MadeUp
+  /** Called once, before the model runs on inputs that were made up. */
+  readonly onMadeUp?: () => void
+}
+
 /**
  * Runs `reference` on the owner's inputs, else on made ones, else finds that none can be made.
- * @throws GatewayError ARTIFACT_INVALID when a run wants more memory than models may have
+ * @throws GatewayError ARTIFACT_INVALID when it ran on none and some run wanted more memory than models may have: inputs as small as
+ * these are no reason for it
  */
 export async function findSample(
   reference: EngineSession,
-  signature: Signature,
-  given: readonly (readonly Tensor[])[],
-  options: { readonly makesInputs: boolean } = { makesInputs: true },
+  { signature, given, madeUp, onMadeUp }: SampleTerms,
 ): Promise<{ readonly origin: 'generated' | 'given'; readonly sample: Sample } | undefined> {
+  let memory: unknown
+  const tryRun = async (inputs: readonly Tensor[]) => {
+    try {
+      return await reference.run(inputs)
+    } catch (error) {
+      if (isOutOfMemory(error)) memory = error
+      return undefined
+    }
+  }
   for (const inputs of given) {
-    const answers = await tryRun(reference, inputs)
+    const answers = await tryRun(inputs)
     if (answers !== undefined) return { origin: 'given', sample: { inputs, answers } }
   }
-  for (const style of options.makesInputs ? SAMPLE_STYLES : []) {
+  const styles = SAMPLE_STYLES[madeUp]
+  if (styles.length > 0) onMadeUp?.()
+  for (const style of styles) {
     const inputs = sampleInputs(signature, style, new Random(SEED))
-    const answers = inputs === undefined ? undefined : await tryRun(reference, inputs)
+    const answers = inputs === undefined ? undefined : await tryRun(inputs)
     if (inputs !== undefined && answers !== undefined) return { origin: 'generated', sample: { inputs, answers } }
-    // Without free dimensions the styles differ little; what refuses ones and zeros at fixed shapes refuses the rest too.
+    // Without inputs there is nothing to make another of.
     if (inputs?.length === 0) break
   }
+  if (memory !== undefined) throw tooMuchMemory(memory)
   return undefined
 }
 
@@ -49,35 +70,35 @@ export async function findSample(
 export async function checkAnswers(
   reference: EngineSession,
   candidate: EngineSession,
-  signature: Signature,
-  given: readonly (readonly Tensor[])[],
-  options: { readonly makesInputs: boolean },
+  terms: SampleTerms,
 ): Promise<CheckResult> {
-  const found = await findSample(reference, signature, given, options)
+  const found = await findSample(reference, terms)
   if (found === undefined) return { check: 'first-request' }
   const { inputs, answers } = found.sample
-  const actual = await tryRun(candidate, inputs)
+  const actual = await answersOf(candidate, inputs)
   const problem =
     actual === undefined ? 'the artifact fails where the original answers' : differenceOf(actual, answers, SAME_MODEL)
   if (problem === undefined) return { check: found.origin }
-  const again = await tryRun(reference, inputs)
+  const again = await answersOf(reference, inputs)
   if (again !== undefined && differenceOf(again, answers, SAME_MODEL) !== undefined) return { check: 'first-request' }
   return { check: found.origin, problem }
 }
 
-async function tryRun(session: EngineSession, inputs: readonly Tensor[]): Promise<Tensor[] | undefined> {
+async function answersOf(session: EngineSession, inputs: readonly Tensor[]): Promise<Tensor[] | undefined> {
   try {
     return await session.run(inputs)
   } catch (error) {
-    if (isOutOfMemory(error)) {
-      throw refusal(
-        'a run of the model on small inputs wants more memory than artifact.compileMemoryBytes allows; make it smaller, or raise the cap',
-        { strike: 'memory' },
-        error,
-      )
-    }
+    if (isOutOfMemory(error)) throw tooMuchMemory(error)
     return undefined
   }
+}
+
+function tooMuchMemory(cause: unknown): GatewayError {
+  return refusal(
+    'a run of the model on the smallest inputs wants more memory than artifact.compileMemoryBytes allows; make it smaller, or raise the cap',
+    { strike: 'memory' },
+    cause,
+  )
 }
 
 /** The engine reports memory that was refused in words only. */

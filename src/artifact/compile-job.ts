@@ -134,8 +134,8 @@ async function moveAndCheck(job: Job, declared: Signature, reference: EngineSess
   try {
     const signature = withShapes(declared, candidate.signature)
     const given = decodeGiven(call, signature)
-    if (given.length === 0 && call.makesInputs) job.onCheck()
-    const { check, problem }: CheckResult = await checkAnswers(reference, candidate, signature, given, call)
+    const terms = { signature, given, madeUp: call.madeUp, onMadeUp: job.onCheck }
+    const { check, problem }: CheckResult = await checkAnswers(reference, candidate, terms)
     if (problem !== undefined) return new PlainReason(`the artifact's answers differ from the original's: ${problem}`)
     const grown = (await privateBytes()) - before
     watch.mark('check')

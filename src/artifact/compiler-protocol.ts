@@ -2,6 +2,7 @@
 import type { BlobRef, FileRef, ProbeResult } from '../domain/artifact.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { GivenRequests } from './given-inputs.ts'
+import type { MadeUp } from './sample-inputs.ts'
 import type { WalkLimits } from './walk.ts'
 
 export const COMPILER_CALLS = { hello: 1, examine: 2, compile: 3, probe: 4, verify: 5 } as const
@@ -56,8 +57,8 @@ export interface CompileCall extends SourceFiles, GivenRequests {
   /** Sources up to this size are saved whole by the engine; larger ones with its external data, which protobuf's 2 GiB force. */
   readonly inlineLimitBytes: number
   readonly intraOpThreads: number
-  /** Inputs are made up for the check where the owner gave none. */
-  readonly makesInputs: boolean
+  /** What may be made up for the check where the owner gave none. */
+  readonly madeUp: MadeUp
 }
 
 /** What a child says unasked when it begins to run a model on inputs that were made up. */
@@ -87,7 +88,7 @@ export interface ProbeCall extends GivenRequests {
   readonly signature: Signature
   readonly limits: WalkLimits
   readonly intraOpThreads: number
-  readonly makesInputs: boolean
+  readonly madeUp: MadeUp
   /** How long the timed runs may take together; a slow model gets fewer of them. */
   readonly budgetMs: number
 }

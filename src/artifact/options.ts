@@ -30,7 +30,7 @@ export interface ArtifactOptions {
 export const ARTIFACT_DEFAULTS: ArtifactOptions = {
   minBlobBytes: 64 * 2 ** 10,
   inlineLimitBytes: 1.5e9,
-  maxNodes: 1_000_000,
+  maxNodes: 100_000,
   extraDomains: [],
   allowHardLinks: false,
   allowOrt: false,

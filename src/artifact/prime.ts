@@ -33,7 +33,7 @@ export async function prime(folder: string): Promise<void> {
         inlineLimitBytes: Number.MAX_SAFE_INTEGER,
         intraOpThreads: 1,
         warmUp: [],
-        makesInputs: true,
+        madeUp: 'drawn',
       },
       join(folder, 'staging'),
       () => {},

@@ -30,9 +30,10 @@ export async function probe(call: ProbeCall): Promise<ProbeReply> {
   const unpacked = await openMeasured(call, false)
   try {
     const { session } = unpacked
-    const found = await findSample(session, call.signature, decodeGiven(call, call.signature), call)
+    const { signature, madeUp } = call
+    const found = await findSample(session, { signature, given: decodeGiven(call, signature), madeUp })
     const template = found?.sample.inputs
-    const verdict = await judgeBatchSafety(session, call.signature, facts.batchHazards, template)
+    const verdict = await judgeBatchSafety(session, signature, facts.batchHazards, template)
     const one = template === undefined ? undefined : rowsOf(template, 1, verdict.isBatchSafe)
     const two = template === undefined ? undefined : rowsOf(template, 2, verdict.isBatchSafe)
     const runMs = one === undefined ? 0 : await timedRun(session, one, call.budgetMs)

@@ -24,12 +24,17 @@ const KINDS: Readonly<Record<number, DeclaredValue['kind']>> = {
   [TYPE.optional]: 'optional',
 }
 
-/** @throws WireError */
+/** No operator takes a tensor of more. */
+const MAX_RANK = 64
+/** Names and symbols travel with every description of the model, and with every answer. */
+const MAX_NAME_LENGTH = 4_096
+
+/** @throws WireError; GatewayError ARTIFACT_INVALID for what nobody could mean */
 export function readValueInfo(window: ByteWindow, start: number, end: number): DeclaredValue {
   let value: DeclaredValue = { name: '', kind: 'untyped', elementType: 0, shape: undefined }
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
-    if (field.number === VALUE_INFO.name) value = { ...value, name: field.text() }
+    if (field.number === VALUE_INFO.name) value = { ...value, name: shortText(field) }
     else if (field.number === VALUE_INFO.type)
       value = { ...value, ...readType(window, field.expect(WIRE.bytes).payload, field.end) }
   }
@@ -68,8 +73,12 @@ function readTensorType(window: ByteWindow, start: number, end: number): Omit<De
 function readShape(window: ByteWindow, start: number, end: number): (number | string)[] {
   const shape: (number | string)[] = []
   const field = new FieldCursor(window, start, end)
-  while (field.next())
-    if (field.number === SHAPE.dim) shape.push(readDim(window, field.expect(WIRE.bytes).payload, field.end))
+  while (field.next()) {
+    if (field.number !== SHAPE.dim) continue
+    if (shape.length === MAX_RANK)
+      throw refusal(`a value of the model has more than ${MAX_RANK} dimensions; no operator takes one`)
+    shape.push(readDim(window, field.expect(WIRE.bytes).payload, field.end))
+  }
   return shape
 }
 
@@ -79,9 +88,15 @@ function readDim(window: ByteWindow, start: number, end: number): number | strin
   const field = new FieldCursor(window, start, end)
   while (field.next()) {
     if (field.number === DIM.value) dim = field.int() >= 0 ? field.value : -1
-    else if (field.number === DIM.symbol) dim = field.text() === '' ? -1 : field.text()
+    else if (field.number === DIM.symbol) dim = shortText(field) === '' ? -1 : field.text()
   }
   return dim
+}
+
+function shortText(field: FieldCursor): string {
+  const text = field.text()
+  if (text.length <= MAX_NAME_LENGTH) return text
+  throw refusal(`a name of ${text.length} characters in the model's inputs or outputs; the most is ${MAX_NAME_LENGTH}`)
 }
 
 /** @throws GatewayError ARTIFACT_INVALID when a request could not carry the input */

@@ -19,6 +19,8 @@ import {
   SPARSE_TENSOR,
 } from './onnx-fields.ts'
 import { refusal } from './refusal.ts'
+import type { Calls } from './walk-calls.ts'
+import { FunctionCalls } from './walk-calls.ts'
 import type { NodeFacts } from './walk-node.ts'
 import { HazardCollector, isSuspect } from './walk-node.ts'
 import type { DeclaredValue } from './walk-signature.ts'
@@ -29,9 +31,12 @@ import type { ByteWindow } from './wire.ts'
 import { FieldCursor, packedVarints, WIRE, WireError } from './wire.ts'
 
 const MAX_NESTING = 64
+/** Values that one graph declares, and that one node takes and gives: the engine's time grows with the square of either. */
+const MAX_DECLARED = 4_096
+const MAX_ARITY = 16_384
 
 export interface WalkLimits {
-  /** Nodes of all graphs and functions together. */
+  /** Nodes of all graphs and functions together, as they stand in the file and with functions written out where they are called. */
   readonly maxNodes: number
   /** Operator domains beyond the engine's own. */
   readonly extraDomains: readonly string[]
@@ -72,6 +77,8 @@ interface GraphScope {
   /** The graph around it; none around the main graph and functions. */
   readonly outer: GraphScope | undefined
   readonly nodes: NodeFacts[]
+  /** Of the main graph or function that this graph is a part of. */
+  readonly calls: Calls
   readonly constants: Map<string, readonly number[]>
   readonly initializers: Set<string>
   readonly inputs: DeclaredValue[]
@@ -83,7 +90,7 @@ class ModelWalk {
   readonly #files: ExternalFiles
   readonly #limits: WalkLimits
   readonly #operators = new Map<string, number>()
-  readonly #functions = new Set<string>()
+  readonly #functions = new FunctionCalls()
   readonly #hazards = new HazardCollector()
   #nodes = 0
   #tensorBytes = 0
@@ -114,6 +121,7 @@ class ModelWalk {
     }
     checkVersions(irVersion, opsets)
     this.#checkDomains()
+    this.#functions.check(graph.calls, this.#limits.maxNodes)
     return {
       signature: signatureOf(graph),
       irVersion,
@@ -155,7 +163,7 @@ class ModelWalk {
       // Defaults of the function's attributes, which may be tensors and graphs too.
       else if (field.number === FUNCTION.attribute) this.#attribute(field, 3, emptyNode(), '', scope)
     }
-    this.#functions.add(operatorName(domain, name))
+    this.#functions.add(operatorName(domain, name), scope.calls)
     this.#judge(scope)
   }
 
@@ -179,15 +187,21 @@ class ModelWalk {
           scope.initializers.add(this.#sparseTensor(field))
           break
         case GRAPH.input:
-          scope.inputs.push(readValueInfo(this.#window, field.expect(WIRE.bytes).payload, field.end))
+          this.#declare(field, scope.inputs, 'inputs')
           break
         case GRAPH.output:
-          scope.outputs.push(readValueInfo(this.#window, field.expect(WIRE.bytes).payload, field.end))
+          this.#declare(field, scope.outputs, 'outputs')
           break
       }
     }
     this.#judge(scope)
     return scope
+  }
+
+  #declare(of: FieldCursor, into: DeclaredValue[], what: 'inputs' | 'outputs'): void {
+    if (into.length === MAX_DECLARED)
+      throw refusal(`a graph of the model has more than ${MAX_DECLARED} ${what}; join them into fewer tensors`)
+    into.push(readValueInfo(this.#window, of.expect(WIRE.bytes).payload, of.end))
   }
 
   #node(of: FieldCursor, depth: number, scope: GraphScope): void {
@@ -196,8 +210,11 @@ class ModelWalk {
       throw refusal(`the model has more than ${this.#limits.maxNodes} nodes; raise artifact.maxNodes if that is meant`)
     const node = emptyNode()
     let output = ''
+    let arity = 0
     const field = this.#message(of)
     while (field.next()) {
+      if ((field.number === NODE.input || field.number === NODE.output) && ++arity > MAX_ARITY)
+        throw refusal(`a node of the model has more than ${MAX_ARITY} inputs and outputs; join them in several steps`)
       if (field.number === NODE.input) node.inputs.push(field.text())
       else if (field.number === NODE.output && output === '') output = field.text()
       else if (field.number === NODE.opType) node.opType = field.text()
@@ -206,6 +223,7 @@ class ModelWalk {
     }
     const name = operatorName(node.domain, node.opType)
     this.#operators.set(name, (this.#operators.get(name) ?? 0) + 1)
+    scope.calls.set(name, (scope.calls.get(name) ?? 0) + 1)
     // Kept until the graph's constants are known; a model of a million ordinary nodes keeps none.
     if (isSuspect(node)) scope.nodes.push(node)
   }
@@ -322,7 +340,15 @@ function repeated(what: string, field: FieldCursor): WireError {
 }
 
 function emptyScope(outer: GraphScope | undefined): GraphScope {
-  return { outer, nodes: [], constants: new Map(), initializers: new Set(), inputs: [], outputs: [] }
+  return {
+    outer,
+    nodes: [],
+    calls: outer?.calls ?? new Map(),
+    constants: new Map(),
+    initializers: new Set(),
+    inputs: [],
+    outputs: [],
+  }
 }
 
 function emptyNode(): NodeFacts {

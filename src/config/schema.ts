@@ -119,7 +119,11 @@ const artifact = section('Compiling models.', {
     "Operator domains that a model may use beside ONNX's, ONNX Runtime's and its own functions'.",
     'operator domains',
   ),
-  maxNodes: whole(1_000_000, 'Nodes of a graph, subgraphs and functions included.', { min: 1 }),
+  maxNodes: whole(
+    100_000,
+    'Nodes of a graph, subgraphs included and functions written out where they are called; the engine takes 10 KB for each.',
+    { min: 1 },
+  ),
   inlineSaveBytes: bytes(
     1_500_000_000,
     'Up to this size a graph is optimised in one piece; above, its tensors are saved outside.',

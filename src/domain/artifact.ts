@@ -59,6 +59,11 @@ export interface Manifest {
   readonly signature: Signature
   /** How the artifact's answers were checked: inputs made, inputs given by the owner, or left to the first request. */
   readonly check: 'generated' | 'given' | 'first-request'
+  /**
+   * What may be made up for it as inputs: less than `drawn` where runs on that ended the compiler or had to be stopped, which says
+   * nothing of what clients send. Absent in manifests from before there was a choice: `drawn`.
+   */
+  readonly madeUp?: 'drawn' | 'ones' | 'none'
   /** Milliseconds by phase of the compile. */
   readonly timings: Readonly<Record<string, number>>
   /** Private bytes of one open session as the check saw them: the estimate until the probe ran. */

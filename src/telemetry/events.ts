@@ -34,6 +34,7 @@ export const EVENTS = {
   'model.evicted': kept('info'),
   'model.drained': kept('info'),
   'artifact.compiled': 'info',
+  'artifact.made-up-run-died': 'warn',
   'artifact.probed': 'debug',
   'artifact.probe-failed': 'warn',
   'artifact.rechecked': 'info',

@@ -1,4 +1,7 @@
 /** Models made for one purpose each: datatypes, batch dimensions, weights in odd places, other files, and bad intentions. */
+export { giantAttribute, hugeDeclared } from './bomb-structure.ts'
+export type { Bomb } from './bombs.ts'
+export { BOMBS } from './bombs.ts'
 export type { CheckedModel } from './checked-model.ts'
 export { constantNode, functionWithBranches, functionWithConstant } from './constants.ts'
 export { branches, nested, repeated, scanned } from './control-flow.ts'
@@ -27,3 +30,4 @@ export {
 export type { HugeSize } from './huge.ts'
 export { huge, OVER_TWO_GIB } from './huge.ts'
 export { slow } from './slow.ts'
+export { diesOfOnesToo, diesOfZeros, neverEndsBelowTwo } from './touchy.ts'

@@ -6,7 +6,8 @@ import { Random } from '../../../src/artifact/random.ts'
 import { SAMPLE_STYLES, sampleInputs } from '../../../src/artifact/sample-inputs.ts'
 import { sampleRows } from '../../../src/artifact/sample-rows.ts'
 import { permuteRows, sliceRow, stackRows } from '../../../src/artifact/tensor-rows.ts'
-import type { Tensor, TensorSpec } from '../../../src/domain/tensor-types.ts'
+import type { Datatype, Tensor, TensorSpec } from '../../../src/domain/tensor-types.ts'
+import { DATATYPES } from '../../../src/domain/tensor-types.ts'
 
 const spec = (name: string, shape: TensorSpec['shape']): TensorSpec => ({ name, datatype: 'FP32', shape })
 const floats = (shape: readonly number[], ...values: number[]): Tensor => ({
@@ -65,7 +66,7 @@ test('half precision is compared as numbers', () => {
 
 test('made-up inputs give equal symbols equal sizes, and the same values every time', () => {
   const signature = { inputs: [spec('a', ['N', 'T', 3]), spec('b', ['N', 'T'])], outputs: [] }
-  for (const style of SAMPLE_STYLES) {
+  for (const style of SAMPLE_STYLES.drawn) {
     const [a, b] = sampleInputs(signature, style, new Random(1)) ?? []
     assert.deepEqual(a?.shape.slice(0, 2), b?.shape)
     assert.equal(a?.shape[2], 3)
@@ -74,11 +75,24 @@ test('made-up inputs give equal symbols equal sizes, and the same values every t
   assert.equal(
     sampleInputs(
       { inputs: [spec('a', [2 ** 20, 2 ** 20])], outputs: [] },
-      { rows: 1, free: 1, intLimit: 1 },
+      { rows: 1, free: 1, values: 1 },
       new Random(1),
     ),
     undefined,
   )
+})
+
+test('made-up ones are ones of every type, and are what is left when nothing may be drawn', () => {
+  const types = Object.keys(DATATYPES) as Datatype[]
+  const signature = { inputs: types.map((datatype) => ({ ...spec(datatype, [2]), datatype })), outputs: [] }
+  for (const style of SAMPLE_STYLES.ones) {
+    for (const { datatype, data } of sampleInputs(signature, style, new Random(1)) ?? []) {
+      const one =
+        datatype === 'BYTES' ? '1' : datatype === 'FP16' ? 0x3c00 : /64$/.test(datatype) && datatype !== 'FP64' ? 1n : 1
+      assert.deepEqual([...data], [one, one], datatype)
+    }
+  }
+  assert.deepEqual(SAMPLE_STYLES.none, [])
 })
 
 test('random rows keep to the values that ids and masks had', () => {

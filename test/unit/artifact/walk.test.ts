@@ -7,6 +7,13 @@ import { GraphBuilder } from '../../../loadtest/models/graph-builder.ts'
 import { modelBytes, modelClass } from '../../../loadtest/models/index.ts'
 import type { OnnxModel } from '../../../loadtest/models/onnx-model.ts'
 import { DATA_TYPE, modelOf, rawTensor } from '../../../loadtest/models/onnx-model.ts'
+import {
+  deepBranches,
+  doublingFunctions,
+  manyInitializers,
+  manyOutputs,
+  recursiveFunction,
+} from '../../../loadtest/models/special/bomb-structure.ts'
 import { branches, functionWithConstant, nested } from '../../../loadtest/models/special/index.ts'
 import { ExternalFiles } from '../../../src/artifact/external-files.ts'
 import { ATTRIBUTE, ENTRY, FUNCTION, MODEL, TENSOR } from '../../../src/artifact/onnx-fields.ts'
@@ -49,6 +56,14 @@ function oneNode(
   graph.int64s('last', [-1])
   graph.node(opType, [x, ...extraInputs], { ...options, outputs: ['y'] })
   graph.output('y', DATA_TYPE.FLOAT, ['N', 4])
+  return modelOf(graph.finish())
+}
+
+/** y = x of the shape. */
+function identityOf(dims: readonly (number | string)[]): OnnxModel {
+  const graph = new GraphBuilder('identity')
+  graph.node('Identity', [graph.input('x', DATA_TYPE.FLOAT, dims)], { outputs: ['y'] })
+  graph.output('y', DATA_TYPE.FLOAT, dims)
   return modelOf(graph.finish())
 }
 
@@ -100,6 +115,25 @@ describe('what a walk refuses', () => {
   })
 
   test('more nodes than allowed', () => refuses(xs(), /more than 2 nodes/, { maxNodes: 2 }))
+
+  test('more nodes than allowed once functions are written out, before the engine writes them out', () => {
+    const limits = { maxNodes: 100_000 }
+    refuses(doublingFunctions(30), /1073741824 nodes once its functions/, limits)
+    assert.equal(walk(doublingFunctions(10), limits).nodes, 21)
+    refuses(recursiveFunction(), /acme\.recursion:F calls itself/, limits)
+  })
+
+  test('more than one graph declares, one node takes, or one value spans', () => {
+    const limits = { maxNodes: 100_000 }
+    refuses(manyOutputs(5_000), /more than 4096 outputs/, limits)
+    refuses(manyInitializers(20_000), /more than 16384 inputs and outputs/, limits)
+    refuses(identityOf(Array.from({ length: 65 }, () => 1)), /more than 64 dimensions/)
+    refuses(identityOf(['N'.repeat(5_000)]), /a name of 5000 characters/)
+  })
+
+  test('graphs a hundred thousand levels deep, without a crash of its own', () => {
+    refuses(deepBranches(100_000), /nests graphs deeper/)
+  })
 
   test('graphs nested too deep', () => {
     assert.ok(walk(nested(10).model))

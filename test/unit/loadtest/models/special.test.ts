@@ -25,6 +25,9 @@ const CHECKED: Readonly<Record<string, () => special.CheckedModel>> = {
   functionWithBranches: special.functionWithBranches,
   sidecar: special.sidecar,
   slow: special.slow,
+  diesOfZeros: special.diesOfZeros,
+  diesOfOnesToo: special.diesOfOnesToo,
+  neverEndsBelowTwo: special.neverEndsBelowTwo,
   crashing: special.crashing,
 }
 
