@@ -40,15 +40,18 @@ export class Neighbour {
 
   /** Asks one request after the other until `trouble` is over. @throws AssertionError for a wrong or missing answer */
   async during<T>(trouble: () => Promise<T>): Promise<T> {
-    let isOver = false
-    const done = trouble().finally(() => {
-      isOver = true
-    })
-    const asking = (async () => {
-      do await this.ask()
-      while (!isOver)
-    })()
-    const [result] = await Promise.all([done, asking])
-    return result
+    const over = new AbortController()
+    const asking = this.#askUntil(over.signal)
+    try {
+      return await trouble()
+    } finally {
+      over.abort()
+      await asking
+    }
+  }
+
+  async #askUntil(over: AbortSignal): Promise<void> {
+    do await this.ask()
+    while (!over.aborted)
   }
 }

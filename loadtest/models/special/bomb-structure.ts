@@ -128,7 +128,7 @@ export function deepBranches(depth: number): Uint8Array {
     heads.push(head)
     bytes += head.length + result.length
   }
-  const main = [...heads.reverse(), innermost, ...heads.map(() => result)]
+  const main = [...heads.toReversed(), innermost, ...heads.map(() => result)]
   return rawModel([...main, rawName('deep'), rawInput('c', DATA_TYPE.BOOL, [1]), rawInput('x', FLOAT, [4])])
 }
 

@@ -82,14 +82,16 @@ test('made-up inputs give equal symbols equal sizes, and the same values every t
   )
 })
 
+/** Where a one is not the number. */
+const ONES: Partial<Record<Datatype, unknown>> = { BYTES: '1', FP16: 0x3c00 }
+
 test('made-up ones are ones of every type, and are what is left when nothing may be drawn', () => {
   const types = Object.keys(DATATYPES) as Datatype[]
   const signature = { inputs: types.map((datatype) => ({ ...spec(datatype, [2]), datatype })), outputs: [] }
   for (const style of SAMPLE_STYLES.ones) {
     for (const { datatype, data } of sampleInputs(signature, style, new Random(1)) ?? []) {
-      const one =
-        datatype === 'BYTES' ? '1' : datatype === 'FP16' ? 0x3c00 : /64$/.test(datatype) && datatype !== 'FP64' ? 1n : 1
-      assert.deepEqual([...data], [one, one], datatype)
+      const one = data instanceof BigInt64Array || data instanceof BigUint64Array ? 1n : ONES[datatype]
+      assert.deepEqual([...data], [one ?? 1, one ?? 1], datatype)
     }
   }
   assert.deepEqual(SAMPLE_STYLES.none, [])
