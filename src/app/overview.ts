@@ -1,5 +1,5 @@
 /** Puts a server's overview together from its rooms, when somebody asks. Cheap enough for a second's beat with ten thousand models. */
-import type { ArtifactStore } from '../artifact/artifact-store.ts'
+import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Activities, Activity, ModelActivity } from '../telemetry/activity.ts'
@@ -13,7 +13,7 @@ export interface OverviewParts {
   readonly rooms: ReplicaRooms
   readonly pool: Pick<WorkerPool, 'workers'>
   readonly vitals: WorkerVitals
-  readonly artifacts: Pick<ArtifactStore, 'compilers'>
+  readonly artifacts: Pick<SharedArtifacts, 'store'>
   readonly activities: Activities
   /** The ModelKey that the registry has for a version now. */
   readonly keyOf: (name: string, version: string) => string | undefined
@@ -40,7 +40,7 @@ export async function replicaOverview(parts: OverviewParts, top: number): Promis
     workers: await Promise.all(parts.pool.workers.map((worker) => workerOverview(parts, worker))),
     ledger: { budgetBytes: ledger.budgetBytes, usedBytes: ledger.usedBytes, bytesByKind },
     queue: { requests: queues.depth, bytes: queues.bytes, loads: loads.running },
-    compilers: artifacts.compilers(),
+    compilers: artifacts.store?.compilers() ?? [],
   }
 }
 

@@ -1,5 +1,5 @@
 /** The replica's metrics: counters handed to whoever counts, gauges read at each scrape. */
-import type { ArtifactStore } from '../artifact/artifact-store.ts'
+import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
@@ -17,7 +17,7 @@ export interface Observed {
   readonly ledger: Ledger
   readonly queues: WorkerQueues<ReplicaRequest>
   readonly pool: WorkerPool
-  readonly artifacts: ArtifactStore
+  readonly artifacts: SharedArtifacts
   readonly vitals: WorkerVitals
 }
 
@@ -53,9 +53,15 @@ function observeGauges(metrics: Metrics, observed: Observed): void {
     pool.workers.map(({ id, isUp }) => [{ worker: id }, isUp ? 1 : 0] as const),
   )
   metrics.observe('modelmux_artifacts', () =>
-    Object.entries(artifacts.forms()).map(([form, count]) => [{ form }, count] as const),
+    // Guests leave it to the owner of the folder to tell of it.
+    Object.entries(artifacts.store?.forms() ?? {}).map(([form, count]) => [{ form }, count] as const),
   )
-  metrics.observe('modelmux_disk_bytes', () => [[{ kind: 'artifacts' }, artifacts.diskUsage().bytes]])
+  metrics.observe('modelmux_disk_bytes', () =>
+    artifacts.store === undefined ? [] : [[{ kind: 'artifacts' }, artifacts.store.diskUsage().bytes]],
+  )
+  metrics.observe('modelmux_cache_folder_role', () =>
+    artifacts.role === undefined ? [] : [[{ role: artifacts.role }, 1]],
+  )
   metrics.observe('modelmux_worker_major_faults_total', () =>
     pool.workers.map(({ slot }) => [{ worker: slot }, vitals.of(slot).majorFaults] as const),
   )

@@ -37,7 +37,6 @@ import type { HandOverReport, OpenReport } from '../worker/messages.ts'
 
 /** The artifact room as a replica needs it. */
 export interface ReplicaArtifacts extends Artifacts {
-  find(sourceId: string): Manifest | undefined
   /** Are the files of the artifact the ones that were written? */
   checkFiles(manifest: Manifest): Promise<boolean>
   /** Absolute path of the file to open. */

@@ -1,7 +1,7 @@
 /** Starts one replica of this process: its rooms, its worker processes, and what logs and metrics learn of them. */
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import type { ArtifactStore } from '../artifact/artifact-store.ts'
+import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
 import { readMemoryPressure } from '../child/memory-pressure.ts'
@@ -34,7 +34,7 @@ export interface ReplicaDeps {
   readonly id: string
   readonly config: Config
   readonly clock: Clock
-  readonly artifacts: ArtifactStore
+  readonly artifacts: SharedArtifacts
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
   readonly log: EventLog
   readonly metrics: Metrics

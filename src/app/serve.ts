@@ -5,8 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { ArtifactStore } from '../artifact/artifact-store.ts'
-import { FolderLock } from '../artifact/folder-lock.ts'
+import { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import { OrphanGuard } from '../child/orphan-guard.ts'
 import type { Config } from '../config/schema.ts'
 import { Pins } from '../control/pins.ts'
@@ -104,16 +103,17 @@ async function startGateway(base: Base): Promise<Behind> {
   const { store, cache, model } = config
   const onEvent = eventSink(log)
   const childLines = new ChildLines(log, clock)
-  const lock = await FolderLock.take(cache.dir)
-  teardown.add(() => lock.release())
-  await base.journal.open(join(cache.dir, JOURNAL_FOLDER))
-  teardown.add(() => base.journal.close(JOURNAL_CLOSE_MS))
   const orphans = new OrphanGuard(clock)
   teardown.add(() => orphans.close())
-  const artifacts = await ArtifactStore.open({
+  const artifacts = await SharedArtifacts.open({
     ...artifactOptions(config),
+    version,
     clock,
     spawn: orphans.spawn,
+    random: Math.random,
+    // Of several processes on the folder, the one that owns it keeps the journal there.
+    onOwned: () => base.journal.open(join(cache.dir, JOURNAL_FOLDER)),
+    onDisowned: () => base.journal.close(JOURNAL_CLOSE_MS),
     onEvent,
     onLine: (pid, line) => childLines.line(`compiler-${pid}`, line),
   })
@@ -136,7 +136,7 @@ async function startGateway(base: Base): Promise<Behind> {
   })
   teardown.add(() => rollouts.close())
   const running = await startReplica({
-    id: await replicaId(cache.dir),
+    id: await replicaId(cache.dir, artifacts.role === 'owner'),
     config,
     clock,
     artifacts,

@@ -8,6 +8,7 @@ import type { Signature } from '../domain/tensor-types.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
+import type { Compiled } from './artifact-room.ts'
 import type { CompileGate } from './compile-gate.ts'
 import type { CompilerPool, CompilerTurn } from './compiler-pool.ts'
 import type {
@@ -23,6 +24,7 @@ import { requireFreeDisk } from './free-disk.ts'
 import type { SentRequest } from './given-inputs.ts'
 import { artifactName, writeManifest } from './manifest.ts'
 import type { ArtifactOptions } from './options.ts'
+import type { Platform } from './platform.ts'
 import type { MadeUp } from './sample-inputs.ts'
 import type { ArtifactSource } from './source.ts'
 import type { SourceMemory } from './source-memory.ts'
@@ -31,15 +33,6 @@ import type { SourceMemory } from './source-memory.ts'
 const ROOM_FACTOR = 3
 /** When to ask again for a model whose files were changing. */
 const CHANGED_RETRY_MS = 1_000
-
-export interface Compiled {
-  readonly manifest: Manifest
-  /** Milliseconds by phase, `queue` for the wait for a compiler; empty when there was nothing to do. */
-  readonly timings: Readonly<Record<string, number>>
-}
-
-/** What of the fingerprint is the same for every source. */
-export type Platform = Omit<Fingerprint, 'source'>
 
 export interface MakerParts {
   /** Absolute path of the cache folder. */
@@ -289,7 +282,8 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-function gone(): GatewayError {
+/** What a removed artifact is, for those who still have its manifest. */
+export function gone(): GatewayError {
   return new GatewayError('MODEL_LOADING', 'the compiled form of the model is gone; it is made again when asked for', {
     retryAfterMs: CHANGED_RETRY_MS,
   })

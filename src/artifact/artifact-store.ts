@@ -11,49 +11,42 @@ import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import { ArtifactIndex } from './artifact-index.ts'
-import type { Compiled, MakerParts } from './artifact-maker.ts'
+import type { MakerParts } from './artifact-maker.ts'
 import { ArtifactMaker } from './artifact-maker.ts'
+import type { ArtifactRoom, ClientRequest, Compiled, PagedIn, ProbeSource } from './artifact-room.ts'
 import { listEntries, ownBytesOf, plainFiles, prepareFolder, readManifests } from './cache-folder.ts'
 import { Collector } from './collector.ts'
 import { CompileGate } from './compile-gate.ts'
 import type { CompilerTurn } from './compiler-pool.ts'
-import { COMPILER_DEFAULTS, CompilerPool } from './compiler-pool.ts'
+import { CompilerPool } from './compiler-pool.ts'
 import type { VerifyReply } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
-import { cpuIdentity } from './cpu-identity.ts'
 import { Integrity } from './integrity.ts'
 import { blobPath, graphFile, manifestFile, plainFolder } from './layout.ts'
 import { writeManifest } from './manifest.ts'
-import type { ArtifactOptions, ArtifactStoreOptions } from './options.ts'
-import { ARTIFACT_DEFAULTS } from './options.ts'
+import type { ArtifactStoreOptions } from './options.ts'
+import { withDefaults } from './options.ts'
 import { Pager } from './page-in.ts'
+import { platformOf } from './platform.ts'
 import { wrapDiskFull } from './refusal.ts'
 import { Scrubber } from './scrubber.ts'
 import type { ArtifactSource } from './source.ts'
 import { SourceMemory } from './source-memory.ts'
+import { waitFor } from './wait-for.ts'
 
-export type { Compiled } from './artifact-maker.ts'
+export type { Compiled } from './artifact-room.ts'
 export type { ArtifactOptions, ArtifactStoreOptions } from './options.ts'
 export { ARTIFACT_DEFAULTS } from './options.ts'
 export type { ArtifactSource } from './source.ts'
 
-const PROVIDER = 'cpu'
-/** Grows when the compiler's own work changes what an artifact is. */
-const COMPILER_REVISION = 1
 const COLLECT_MS = 600_000
 const CLOSE_GRACE_MS = 2_000
 /** When to ask again for what is made again. */
 const REMAKE_RETRY_MS = 1_000
 
-/** `jsonBytes`: length of the JSON part where tensors follow in binary. */
-export interface ClientRequest {
-  readonly body: Buffer
-  readonly jsonBytes?: number
-}
-
 type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & { readonly host: ArtifactStoreOptions }
 
-export class ArtifactStore {
+export class ArtifactStore implements ArtifactRoom {
   readonly #parts: Parts
   readonly #dir: string
   readonly #integrity: Integrity
@@ -101,11 +94,7 @@ export class ArtifactStore {
   static async open(host: ArtifactStoreOptions): Promise<ArtifactStore> {
     const { clock } = host
     const dir = resolve(host.dir)
-    const options: ArtifactOptions = {
-      ...ARTIFACT_DEFAULTS,
-      ...host,
-      compiler: { ...COMPILER_DEFAULTS, ...host.compiler },
-    }
+    const options = withDefaults(host)
     await prepareFolder(dir)
     const pool = new CompilerPool(options.compiler, {
       clock,
@@ -123,13 +112,8 @@ export class ArtifactStore {
           index.put(manifest, ownBytes)
         }),
       )
-      const [{ ortVersion }, cpu] = await Promise.all([pool.start(), cpuIdentity(), reading])
-      const platform = {
-        ortVersion,
-        provider: PROVIDER,
-        cpu,
-        options: `v${COMPILER_REVISION} blobs=${options.minBlobBytes}`,
-      }
+      const [{ ortVersion }] = await Promise.all([pool.start(), reading])
+      const platform = await platformOf(options, ortVersion)
       const sources = await SourceMemory.open(dir, (digest) => digests.has(digest))
       const store = new ArtifactStore({
         dir,
@@ -152,61 +136,44 @@ export class ArtifactStore {
     }
   }
 
-  /** The artifact of a source that was compiled before, here or before a restart. */
   find(sourceId: string): Manifest | undefined {
     const { sources, index } = this.#parts
     const digest = sources.digestOf(sourceId)
     return digest === undefined ? undefined : index.get(this.#maker.nameOf(digest))
   }
 
-  /**
-   * The source's artifact, compiled unless it is here. One compile per source; the flight is nobody's: `signal` ends this wait only.
-   * @throws GatewayError ARTIFACT_INVALID (with `strike` in its details when the model crashed, hung or outgrew its compiler),
-   * MODEL_LOADING when the source changed meanwhile, OVERLOADED, DRAINING
-   */
   compile(source: ArtifactSource, signal?: AbortSignal): Promise<Compiled> {
     const manifest = this.find(source.sourceId)
     if (manifest !== undefined) return Promise.resolve({ manifest, timings: {} })
     return waitFor(this.#maker.compile(source), signal)
   }
 
-  /**
-   * Holds an artifact that could not be checked on made-up inputs against the original on a request that a client sent.
-   * @returns its manifest from now on, of form `plain` when the answers differ; `check` says whether they were compared
-   */
   async recheck(source: ArtifactSource, { body, jsonBytes }: ClientRequest): Promise<Manifest> {
     const sent = { body: body.toString('base64'), ...(jsonBytes === undefined ? {} : { jsonBytes }) }
     return (await this.#maker.recheck(source, sent)).manifest
   }
 
-  /** Measures an artifact in the background and writes what it found into its manifest. One probe per artifact. */
-  probe(artifact: string, source: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>): Promise<Manifest> {
+  probe(artifact: string, source: ProbeSource): Promise<Manifest> {
     return this.#maker.probe(artifact, source)
   }
 
-  /** Inputs and outputs by the model's structure alone: compiles and digests nothing. @throws GatewayError ARTIFACT_INVALID */
   inspect(source: Pick<ArtifactSource, 'tenant' | 'dir' | 'modelFile'>): Promise<Signature> {
     return this.#maker.inspect(source)
   }
 
-  /** Absolute path of the file to open. */
+  get(artifact: string): Manifest | undefined {
+    return this.#parts.index.get(artifact)
+  }
+
   fileOf(manifest: Manifest): string {
     return join(this.#dir, manifest.file)
   }
 
-  /** Are the files what was written? Cheap. A corrupt artifact is removed, so that the next `compile` makes it anew. */
   async checkFiles(manifest: Manifest): Promise<boolean> {
     return (await this.#removeIfCorrupt(manifest, await this.#integrity.check(manifest))).length === 0
   }
 
-  /**
-   * Checks the artifact's files and brings their pages in.
-   * @throws GatewayError MODEL_LOADING when the artifact was corrupt: it is gone, and `compile` makes it anew
-   */
-  async pageIn(
-    manifest: Manifest,
-    signal?: AbortSignal,
-  ): Promise<{ readonly readBytes: number; readonly isCold: boolean }> {
+  async pageIn(manifest: Manifest, signal?: AbortSignal): Promise<PagedIn> {
     if (!(await this.checkFiles(manifest))) {
       throw new GatewayError('MODEL_LOADING', 'the compiled form of the model was damaged on disk and is made again', {
         retryAfterMs: REMAKE_RETRY_MS,
@@ -225,12 +192,10 @@ export class ArtifactStore {
     return await this.#pager.pageIn(files, signal)
   }
 
-  /** In use: eviction and collection keep away until released. Releasing twice does nothing. */
   hold(artifact: string): () => void {
     return this.#parts.index.hold(artifact, () => this.#parts.clock.now())
   }
 
-  /** Digests the artifact's files in the background; a corrupt one takes its artifact with it. Returns the corrupt paths. */
   async verify(artifact: string): Promise<readonly string[]> {
     const manifest = this.#parts.index.get(artifact)
     return manifest === undefined ? [] : await this.#removeIfCorrupt(manifest, await this.#integrity.verify(manifest))
@@ -337,15 +302,4 @@ export class ArtifactStore {
   #event(name: string, fields: Readonly<Record<string, string | number | boolean>>): void {
     this.#parts.host.onEvent?.(name, fields)
   }
-}
-
-/** Resolves with the flight, or rejects with the signal's reason first; the flight goes on. */
-function waitFor<T>(flight: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return flight
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    flight.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

@@ -1,96 +1,194 @@
 /**
- * One process at a time owns a cache folder. The lock is a Unix socket bound inside it: the kernel lets go of it with its process,
- * however that ends, and whoever comes next can tell a living owner (it accepts) from a dead one (it refuses).
+ * One process at a time owns a cache folder: the one that holds the Unix socket with the highest number in its `owner` folder, as in
+ *
+ *   owner/7.sock    listens while its process lives: the kernel lets go of it, however that ends
+ *   owner/7.gone    its process gave the folder up in good order
+ *
+ * Binding creates a name or fails, and whoever found the highest number dead binds the next one and then looks again: a higher one
+ * than its own means that it read an old list, and it steps back. So no name is ever taken over, and however many come at once after a
+ * crash, one wins. Those who come while the owner lives talk to it over that socket.
  */
-import { randomBytes } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
-import { open, rename, rm } from 'node:fs/promises'
-import type { Server } from 'node:net'
+import { lstat, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises'
+import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { isGone } from '../lib/file-tree.ts'
+import { ownerFolder } from './layout.ts'
+import { hasCode, isReadOnlyError } from './refusal.ts'
 
-/** The folder belongs to another process that is alive. */
+/** The folder belongs to another process that is alive and cannot share it. */
 export class FolderInUseError extends Error {}
 
-const NAME = 'owner.sock'
+/** Nothing can be made in the folder. */
+export class FolderReadOnlyError extends Error {}
+
 /** Rounds with others that start at the same moment after a crash. */
-const MAX_TRIES = 20
+const MAX_TRIES = 100
+/** Only this process's user may connect: whoever can may have any file read that the owner can read. */
+const OTHERS_MASK = 0o177
+const FOLDER_MODE = 0o700
+
+type GuestHandler = (socket: Socket) => void
 
 export class FolderLock {
   readonly #server: Server
   readonly #folder: FileHandle
+  readonly #number: number
+  readonly #sockets = new Set<Socket>()
+  #onGuest: GuestHandler | undefined
+  #released: Promise<void> | undefined
 
-  private constructor(server: Server, folder: FileHandle) {
+  private constructor(server: Server, folder: FileHandle, number: number) {
     this.#server = server
     this.#folder = folder
+    this.#number = number
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
+      // A guest that dies says so by the close that follows.
+      socket.on('error', () => {})
+      this.#onGuest?.(socket)
+    })
   }
 
-  /** The folder must exist. @throws FolderInUseError; errors of a file system that holds no sockets */
-  static async take(dir: string): Promise<FolderLock> {
-    const folder = await open(dir)
-    // A socket's path may have 107 bytes at most; this one is short wherever the folder lies.
-    const place = `/proc/self/fd/${folder.fd}/`
+  /** The cache folder must exist. @returns undefined when a living process owns it. @throws FolderReadOnlyError; errors of a file system that holds no sockets */
+  static async take(dir: string): Promise<FolderLock | undefined> {
+    let folder: FileHandle | undefined
     try {
+      await mkdir(join(dir, ownerFolder), { recursive: true, mode: FOLDER_MODE })
+      folder = await open(join(dir, ownerFolder))
       for (let tries = 0; tries < MAX_TRIES; tries++) {
-        const server = await bind(place + NAME)
-        if (server !== undefined) return new FolderLock(server, folder)
-        if (await isAnswered(place + NAME)) break
-        if (!(await clearAway(place))) break
+        const highest = await highestOf(folder)
+        if (await isAnswered(folder, highest)) break
+        const number = highest + 1
+        const server = await bind(pathOf(folder, number))
+        if (server === undefined) continue
+        const lock = new FolderLock(server, folder, number)
+        if ((await highestOf(folder)) === number) {
+          await lock.#clearOlder()
+          return lock
+        }
+        await new Promise<void>((resolve) => void server.close(() => resolve()))
       }
-      throw new FolderInUseError(
-        `the cache folder ${dir} is in use by another modelmux; stop that one, or name another folder with --cache`,
-      )
     } catch (error) {
-      await folder.close()
-      throw error
+      await folder?.close()
+      if (!isReadOnlyError(error)) throw error
+      throw new FolderReadOnlyError(`nothing can be written to the cache folder ${dir}`, { cause: error })
     }
+    await folder.close()
+    return undefined
   }
 
-  /** Idempotent. */
-  async release(): Promise<void> {
-    // Closing removes the socket's file, by the path that leads through the open folder.
-    await new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+  /** Hands over every connection of others, those that came before too. Called once. */
+  onGuest(handler: GuestHandler): void {
+    this.#onGuest = handler
+    for (const socket of this.#sockets) handler(socket)
+  }
+
+  /** Cuts the connections of others. Idempotent. */
+  release(): Promise<void> {
+    this.#released ??= this.#release()
+    return this.#released
+  }
+
+  async #release(): Promise<void> {
+    // Closing removes the socket's file. The number must not become free: somebody with an old list would bind it once more.
+    await writeFile(join(placeOf(this.#folder), `${this.#number}.gone`), '').catch(() => {})
+    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
     await this.#folder.close()
   }
+
+  /** What fails stays: it says nothing to anybody. */
+  async #clearOlder(): Promise<void> {
+    const place = placeOf(this.#folder)
+    for (const name of await readdir(place)) {
+      const number = numberOf(name)
+      if (number !== undefined && number < this.#number) await rm(join(place, name), { force: true }).catch(() => {})
+    }
+  }
 }
 
-/** Undefined when something lies there already. */
+/** A connection to the owner of the folder; undefined when nobody owns it just now. @throws FolderInUseError when the owner is another user */
+export async function connectToOwner(dir: string): Promise<Socket | undefined> {
+  let folder: FileHandle | undefined
+  try {
+    folder = await open(join(dir, ownerFolder))
+    const path = pathOf(folder, await highestOf(folder))
+    const { uid } = await lstat(path)
+    if (uid !== process.geteuid?.()) throw ownedByOther(dir, `user id ${uid}`)
+    return await connected(path)
+  } catch (error) {
+    if (isGone(error) || hasCode(error, 'ECONNREFUSED')) return undefined
+    throw hasCode(error, 'EACCES') ? ownedByOther(dir, 'which may not be looked at') : error
+  } finally {
+    await folder?.close()
+  }
+}
+
+function ownedByOther(dir: string, who: string): FolderInUseError {
+  return new FolderInUseError(
+    `the cache folder ${dir} is in use by another user's modelmux (${who}); name another folder with --cache`,
+  )
+}
+
+/** A socket's path may have 107 bytes at most; this one is short wherever the folder lies. */
+function placeOf(folder: FileHandle): string {
+  return `/proc/self/fd/${folder.fd}/`
+}
+
+function pathOf(folder: FileHandle, number: number): string {
+  return `${placeOf(folder)}${number}.sock`
+}
+
+function numberOf(name: string): number | undefined {
+  const [, digits] = /^([1-9][0-9]{0,14})\.(?:sock|gone)$/.exec(name) ?? []
+  return digits === undefined ? undefined : Number(digits)
+}
+
+/** 0 when nobody ever owned the folder. */
+async function highestOf(folder: FileHandle): Promise<number> {
+  const numbers = (await readdir(placeOf(folder))).map((name) => numberOf(name) ?? 0)
+  return numbers.reduce((highest, number) => Math.max(highest, number), 0)
+}
+
+function connected(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+    socket.once('error', reject)
+  })
+}
+
+/** Undefined when the name exists already. */
 function bind(path: string): Promise<Server | undefined> {
   return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy())
+    const server = createServer()
     server.once('error', (error) => {
-      if ('code' in error && error.code === 'EADDRINUSE') resolve(undefined)
+      if (hasCode(error, 'EADDRINUSE')) resolve(undefined)
       else reject(error)
     })
-    server.listen(path, () => resolve(server.unref()))
+    // The socket's file is made within the call, with this mask: there is no moment at which others may connect.
+    const before = process.umask(OTHERS_MASK)
+    try {
+      server.listen(path, () => resolve(server.unref()))
+    } finally {
+      process.umask(before)
+    }
   })
 }
 
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
-}
-
-/**
- * Removes a dead owner's socket. It is moved aside first and asked once more: in between, another starter may have replaced it by its own.
- * @returns false when that is so
- */
-async function clearAway(place: string): Promise<boolean> {
-  const aside = `${place}owner-${randomBytes(6).toString('hex')}.sock`
+/** Anything but a refusal is life: an owner that is stopped, or has too many connections waiting, owns the folder all the same. */
+async function isAnswered(folder: FileHandle, number: number): Promise<boolean> {
   try {
-    await rename(place + NAME, aside)
-  } catch {
-    // Someone else cleared it away.
+    const socket = await connected(pathOf(folder, number))
+    socket.destroy()
     return true
+  } catch (error) {
+    return !hasCode(error, 'ECONNREFUSED') && !isGone(error)
   }
-  if (await isAnswered(aside)) {
-    await rename(aside, place + NAME)
-    return false
-  }
-  await rm(aside, { force: true })
-  return true
 }

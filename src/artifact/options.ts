@@ -43,6 +43,11 @@ export const ARTIFACT_DEFAULTS: ArtifactOptions = {
   compiler: COMPILER_DEFAULTS,
 }
 
+/** Options with every default filled in. */
+export function withDefaults(given: ArtifactStoreOptions): ArtifactOptions {
+  return { ...ARTIFACT_DEFAULTS, ...given, compiler: { ...COMPILER_DEFAULTS, ...given.compiler } }
+}
+
 export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'compiler'>> {
   /** The cache folder; made where it is missing. One process at a time. */
   readonly dir: string

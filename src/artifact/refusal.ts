@@ -14,6 +14,16 @@ export function refusal(message: string, details?: NonNullable<ErrorFacts['detai
 }
 
 const DISK_FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+/** A file system mounted read-only, and a folder that belongs to somebody else. */
+const READ_ONLY: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM'])
+
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+export function isReadOnlyError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && READ_ONLY.has(error.code)
+}
 
 /** An error of the operating system, which says nothing about a model. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {

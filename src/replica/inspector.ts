@@ -6,7 +6,7 @@ import type { Signature } from '../domain/tensor-types.ts'
 import type { StagedSource } from './loads.ts'
 
 export interface InspectorOptions {
-  readonly find: (sourceId: string) => Manifest | undefined
+  readonly find: (sourceId: string) => Promise<Manifest | undefined> | Manifest | undefined
   readonly stage: (version: ModelVersion, signal: AbortSignal) => Promise<StagedSource>
   /** Walks a model file's structure; reads no weights and compiles nothing. */
   readonly walk: (source: StagedSource & { readonly tenant: string }) => Promise<Signature>
@@ -22,7 +22,7 @@ export class Inspector {
   /** `onWalk` is called before a file has to be walked. @throws GatewayError as staging and walking do, and as `onWalk` does */
   async inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection> {
     const { find, stage, walk } = this.#options
-    const manifest = find(version.sourceId)
+    const manifest = await find(version.sourceId)
     if (manifest !== undefined) return { signature: manifest.signature, artifact: artifactFacts(manifest) }
     onWalk?.()
     const staged = await stage(version, signal)

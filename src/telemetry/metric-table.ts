@@ -83,6 +83,11 @@ export const METRICS = {
   modelmux_artifacts: gauge('', ['form'], 'Artifacts on disk, by form.'),
   modelmux_compiles_total: counter('', ['outcome'], 'Compiles by outcome.'),
   modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder, by kind.'),
+  modelmux_cache_folder_role: gauge(
+    '',
+    ['role'],
+    'Always 1; its label says whether this process owns the cache folder or is a guest there.',
+  ),
 
   modelmux_queue_depth: gauge('', [], 'Requests waiting for a worker.'),
   modelmux_queue_bytes: gauge('bytes', [], 'Bytes of the bodies that wait for a worker.'),

@@ -148,19 +148,6 @@ describe('the start of a server', () => {
     assert.equal(replicas[0], replicas[1])
   })
 
-  it('on a cache folder that another one uses is refused with 1, and harms neither', async (context) => {
-    const cache = await temporary(context)
-    const first = await started(context, { ...QUICK, models: models.dir, cache })
-    await first.logs('registry.scanned')
-    const args = ['serve', '--models', models.dir, '--cache', cache, '--port', '0']
-    const { code, stdout, stderr } = await runModelmux(args)
-    assert.deepEqual([code, stdout], [1, ''])
-    assert.match(stderr, new RegExp(`^modelmux: .*${cache} is in use by another.*--cache`, 'm'))
-    assert.doesNotMatch(stderr, /\n\s+at /)
-    const inputs = addOne().inputs(rng, 1)
-    assertOutputs(await infer(first.client, 'acme/quick', inputs), addOne().expected(inputs))
-  })
-
   it('on a port in use is refused with 1 and says which', async (context) => {
     const taken = createServer()
     const port = await new Promise<number>((resolve) => {
