@@ -5,9 +5,11 @@ import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import { readMemoryPressure } from '../child/memory-pressure.ts'
+import type { Recycler } from '../replica/recycler.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
 import type { WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Worker } from '../worker/worker.ts'
 import type { WorkerPool } from '../worker/worker-pool.ts'
 import type { WorkerVitals } from './worker-vitals.ts'
 
@@ -19,6 +21,7 @@ export interface Observed {
   readonly pool: WorkerPool
   readonly artifacts: SharedArtifacts
   readonly vitals: WorkerVitals
+  readonly recycler: Pick<Recycler<Worker>, 'drifts'>
 }
 
 export type ReplicaCounters = ReturnType<typeof observeReplica>
@@ -37,7 +40,7 @@ export function observeReplica(metrics: Metrics) {
 }
 
 function observeGauges(metrics: Metrics, observed: Observed): void {
-  const { table, placements, ledger, queues, pool, artifacts, vitals } = observed
+  const { table, placements, ledger, queues, pool, recycler, artifacts, vitals } = observed
   metrics.observe('modelmux_models_resident', () => countReady(table))
   metrics.observe('modelmux_leases', () => table.pending.leases)
   metrics.observe('modelmux_placements_open', () => placements.size)
@@ -73,6 +76,9 @@ function observeGauges(metrics: Metrics, observed: Observed): void {
       [{ kind: 'full' }, pressure.fullSeconds],
     ] as const
   })
+  metrics.observe('modelmux_worker_drift_bytes', () =>
+    pool.workers.map(({ slot }) => [{ worker: slot }, recycler.drifts.get(slot) ?? 0] as const),
+  )
   metrics.observe('modelmux_worker_private_bytes', async () => {
     const rows = await Promise.all(
       pool.everyWorker.map(

@@ -220,6 +220,10 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       workers.set(worker.id, worker)
       dispatcher.workerUp(worker)
     },
+    /** Sessions may be opened in it; hand-overs go to the one that has its slot until `succeed`. */
+    successorUp(worker: SessionWorker): void {
+      workers.set(worker.id, worker)
+    },
     workerDown(workerId: string): void {
       // The homes of models that may be open only once follow their placements: those go first.
       placements.workerDown(workerId, 'worker down')

@@ -15,12 +15,14 @@ import type { Load, StagedSource } from '../replica/loads.ts'
 import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
 import { Rechecker } from '../replica/rechecker.ts'
+import { Recycler } from '../replica/recycler.ts'
 import type { Replica } from '../replica/replica.ts'
 import type { Activities } from '../telemetry/activity.ts'
 import type { ChildLines } from '../telemetry/child-lines.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { MemoryGuard } from '../worker/memory-guard.ts'
+import type { Worker } from '../worker/worker.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
 import { budgetBytes, workerLimits } from './memory-limits.ts'
 import type { ReplicaOverview } from './overview.ts'
@@ -28,6 +30,7 @@ import { replicaOverview } from './overview.ts'
 import { observeReplica } from './replica-metrics.ts'
 import type { ReplicaRooms } from './replica-rooms.ts'
 import { replicaRooms } from './replica-rooms.ts'
+import { workerBooks } from './worker-books.ts'
 import { WorkerVitals } from './worker-vitals.ts'
 
 export interface ReplicaDeps {
@@ -56,6 +59,8 @@ export interface RunningReplica {
   applySettings(version: ModelVersion): void
   /** With the `top` busiest models. */
   overview(top: number): Promise<ReplicaOverview>
+  /** Replaces the process of a worker by a fresh one; nobody waits for it. @throws Error when none came up, and the old one stays */
+  recycle(worker: string, reason: string): Promise<void>
   /** Waits for what is inside, then ends the workers. Idempotent. @returns false when something was cut off after `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>
 }
@@ -65,6 +70,8 @@ const STABLE_WORKER_MS = 60_000
 const MAPPINGS_SHARE = 0.8
 /** Fewer requests than this are nobody's harm. */
 const SERVING_PER_SECOND = 0.1
+/** The process's own heaps come and go in some hundreds of mappings. */
+const MIN_MAPPINGS_DRIFT = 2000
 
 /** Resolves when all workers are up. */
 export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
@@ -73,6 +80,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const workerCount = workerConfig.count ?? availableParallelism()
   const limitBytes = await memoryLimitBytes()
   const memoryBytes = budgetBytes(config.cache, limitBytes)
+  const maxMappings = workerConfig.maxMappings ?? (await mappingLimit())
   const counters = observeReplica(metrics)
   const prober = new Prober({
     probe: (manifest, { tenant, settings }) => artifacts.probe(manifest.artifact, { tenant, ...settings }),
@@ -95,7 +103,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     clock,
     config,
     memoryBytes,
-    maxMappings: workerConfig.maxMappings ?? (await mappingLimit()),
+    maxMappings,
     artifacts,
     stage: deps.stage,
     random: Math.random,
@@ -148,7 +156,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     clock,
     limits: workerLimits(workerConfig, workerCount, memoryBytes, limitBytes),
     workers: () => pool.everyWorker,
-    chargedBytes: (workerId) => placements.privateBytesOf(workerId),
+    chargedBytes: (workerId) => placements.costOf(workerId).privateBytes,
     onOver: (worker, privateBytes) => log.event('worker.over-memory', { worker, privateBytes }),
   })
   const vitals = new WorkerVitals({
@@ -159,6 +167,20 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     readPressure: readMemoryPressure,
     majorFaultsAlarm: workerConfig.majorFaultsAlarm,
     isServing: () => deps.activities.all.rate.perSecond(clock.now()) > SERVING_PER_SECOND,
+  })
+
+  const recycler = new Recycler<Worker>({
+    ...rooms,
+    clock,
+    pool,
+    successorDown: (workerId) => rooms.workerDown(workerId),
+    measure: (worker, isThorough) => workerBooks(rooms, worker, isThorough),
+    limits: { bytes: workerConfig.recycleDriftBytes, mappings: Math.max(maxMappings / 8, MIN_MAPPINGS_DRIFT) },
+    pauseMs: workerConfig.recyclePauseMs,
+    hotModels: workerConfig.recycleHotModels,
+    stopGraceMs: workerConfig.stopGraceMs,
+    onRecycled: ({ slot, ...facts }) => log.event('worker.recycled', { worker: slot, ...facts }),
+    onFailed: (worker, reason, err) => log.event('worker.recycle-failed', { worker, reason, err }),
   })
 
   function onCacheEvent(event: CacheEvent): void {
@@ -190,12 +212,13 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     prober.close()
     guard.close()
     vitals.close()
+    recycler.close()
     const isWhole = await rooms.stop(timeoutMs)
     await pool.close(workerConfig.stopGraceMs)
     return isWhole
   }
 
-  counters.observe({ table, placements, ledger, queues, pool, artifacts, vitals })
+  counters.observe({ table, placements, ledger, queues, pool, recycler, artifacts, vitals })
   await pool.start().catch(async (error: unknown) => {
     vitals.close()
     await pool.close(0)
@@ -203,6 +226,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   })
   return {
     replica,
+    recycle: async (slot, reason) => void (await recycler.recycle(slot, reason)),
     applySettings: (version) => rooms.applySettings(version),
     overview: (top) => replicaOverview({ ...deps, rooms, pool, vitals }, top),
     stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),

@@ -3,6 +3,7 @@
  * before a session is opened, corrects both once it was measured, gives back when the close has completed.
  * At most one placement of a key in a worker. Opens and closes nothing itself.
  */
+import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Ledger } from './ledger.ts'
 import type { MappingBudget } from './mapping-budget.ts'
@@ -66,6 +67,16 @@ export class PlacementTable {
     return this.#byKey.get(key)?.get(workerId)
   }
 
+  /** Is there one in a slot's worker, or in the one that precedes or succeeds it there? */
+  isInSlot(key: string, slot: string): boolean {
+    return this.#inSlot(key, slot, undefined) !== undefined
+  }
+
+  /** The key's placement in the other worker of the same slot, while one follows the other. */
+  besideIn(key: string, workerId: string): Placement | undefined {
+    return this.#inSlot(key, slotOf(workerId), workerId)
+  }
+
   ofKey(key: string): Iterable<Placement> {
     return this.#byKey.get(key)?.values() ?? []
   }
@@ -76,9 +87,12 @@ export class PlacementTable {
   }
 
   /** What everything open in a worker was measured, or is expected, to take. */
-  privateBytesOf(workerId: string): number {
-    let sum = 0
-    for (const { privateBytes } of this.ofWorker(workerId)) sum += privateBytes
+  costOf(workerId: string): { privateBytes: number; mappings: number } {
+    const sum = { privateBytes: 0, mappings: 0 }
+    for (const { privateBytes, mappings } of this.ofWorker(workerId)) {
+      sum.privateBytes += privateBytes
+      sum.mappings += mappings
+    }
     return sum
   }
 
@@ -151,6 +165,12 @@ export class PlacementTable {
     const lost = [...this.ofWorker(workerId)]
     for (const { id } of lost) this.gone(id, reason)
     return lost
+  }
+
+  #inSlot(key: string, slot: string, except: string | undefined): Placement | undefined {
+    for (const placement of this.ofKey(key))
+      if (slotOf(placement.workerId) === slot && placement.workerId !== except) return placement
+    return undefined
   }
 
   /**

@@ -168,6 +168,12 @@ const worker = section('Processes that run models.', {
     { min: 256 * MiB },
   ),
   maxMappings: wholeOrNull('Memory mappings of one worker; null = 0.8 of vm.max_map_count.', { min: 1000 }),
+  recycleDriftBytes: bytes(
+    512 * MiB,
+    'Memory that a worker may keep beyond what is open in it before a fresh process, its hot models open, takes its place; 0 = never.',
+  ),
+  recyclePauseMs: milliseconds(60_000, 'Pause between two workers that are replaced for that.'),
+  recycleHotModels: whole(200, 'Models that such a process opens before it takes over, at most.', { max: 100_000 }),
   stopGraceMs: milliseconds(5000, 'Time a worker has to end before it is killed.'),
   respawnBaseMs: milliseconds(100, 'First pause before a dead worker is started again; doubles with each death.', {
     min: 1,

@@ -7,6 +7,7 @@
 import type { Lease } from '../cache/lease.ts'
 import { ChildGoneError } from '../child/calls.ts'
 import { GatewayError } from '../domain/errors.ts'
+import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
@@ -46,7 +47,10 @@ const OPEN_HANG_TIMES = 10
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
+  /** By slot: the processes that are given work. */
   readonly #lanes = new Map<string, Lane>()
+  /** Those that end what they were given and get nothing any more, and who waits for that. */
+  readonly #leaving = new Map<Lane, () => void>()
   readonly #onIdle = new Set<() => void>()
   readonly #hangLook: Timer
   #pending = 0
@@ -79,16 +83,32 @@ export class Dispatcher {
   }
 
   workerUp(worker: SessionWorker): void {
-    this.#lanes.set(worker.id, new Lane(worker))
-    this.#options.queues.workerUp(worker.id)
+    this.#lanes.set(worker.slot, new Lane(worker))
+    this.#options.queues.workerUp(worker.slot)
     this.#pumpSoon()
+  }
+
+  /**
+   * From here on the worker has its slot: it is given what the one before would have been given, and homes stay where they are.
+   * Resolves when the one before has ended what it was given.
+   */
+  succeed(worker: SessionWorker): Promise<void> {
+    const before = this.#lanes.get(worker.slot)
+    this.workerUp(worker)
+    if (before === undefined || before.isEmpty) return Promise.resolve()
+    return new Promise((resolve) => this.#leaving.set(before, resolve))
   }
 
   /** Its hand-overs fail by themselves, as their calls do. */
   workerDown(workerId: string): void {
-    this.#lanes.get(workerId)?.over()
-    this.#lanes.delete(workerId)
-    this.#options.queues.workerDown(workerId)
+    for (const lane of this.#leaving.keys()) if (lane.worker.id === workerId) lane.over()
+    const slot = slotOf(workerId)
+    const lane = this.#lanes.get(slot)
+    // A predecessor that goes takes nothing from the one that has its slot now.
+    if (lane?.worker.id !== workerId) return
+    lane.over()
+    this.#lanes.delete(slot)
+    this.#options.queues.workerDown(slot)
     this.#pumpSoon()
   }
 
@@ -166,7 +186,7 @@ export class Dispatcher {
     if (this.#isClosed) return
     const { queues } = this.#options
     // Everyone's own work first, or whoever comes first would take that of others who are just as free.
-    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.worker.id) > 0 && this.#give(lane));
+    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.worker.slot) > 0 && this.#give(lane));
     for (const lane of this.#lanes.values()) while (queues.depth > 0 && this.#give(lane));
     const soonestMs = this.#options.takeSoonestMs()
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
@@ -177,7 +197,7 @@ export class Dispatcher {
     const { clock, hangMs, onHang } = this.#options
     const limitMs = ({ expectedMs }: HandOver<ReplicaRequest>, isOpening: boolean) =>
       (isOpening ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
-    for (const lane of this.#lanes.values()) {
+    for (const lane of [...this.#lanes.values(), ...this.#leaving.keys()]) {
       const hanging = lane.hangingOn(clock.now(), limitMs)
       if (hanging === undefined) continue
       onHang(lane.worker.id, hanging.key)
@@ -201,7 +221,7 @@ export class Dispatcher {
   #give(lane: Lane): boolean {
     const { queues, clock, aheadMs } = this.#options
     if (!lane.hasRoom(aheadMs)) return false
-    const { handOver, expired } = queues.nextFor(lane.worker.id, clock.now())
+    const { handOver, expired } = queues.nextFor(lane.worker.slot, clock.now())
     for (const request of expired) {
       // Its own timer is about to say so; a request that is late never reaches a worker.
       request.expire()
@@ -211,6 +231,11 @@ export class Dispatcher {
     lane.give(handOver)
     detach(this.#run(lane, handOver))
     return true
+  }
+
+  #left(lane: Lane): void {
+    this.#leaving.get(lane)?.()
+    this.#leaving.delete(lane)
   }
 
   async #run(lane: Lane, handOver: HandOver<ReplicaRequest>): Promise<void> {
@@ -229,6 +254,7 @@ export class Dispatcher {
       over = this.#failed(lane, handOver, error)
     }
     lane.end(handOver, clock.now())
+    if (lane.isEmpty) this.#left(lane)
     queues.settle(handOver, busyMs, clock.now())
     for (const request of over) this.#release(request)
     this.#pumpSoon()
@@ -308,7 +334,7 @@ export class Dispatcher {
     if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never
     onNoRoom(key)
     // Where there was no room the model need not be: from now on its home is where it is open, or can be, as the first session's room is reserved.
-    return queues.homeOf(key) === lane.worker.id ? never : () => true
+    return queues.homeOf(key) === lane.worker.slot ? never : () => true
   }
 }
 

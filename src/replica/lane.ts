@@ -34,6 +34,11 @@ export class Lane {
     return !this.#isOver && this.worker.isUp
   }
 
+  /** Has it ended all that it was given? */
+  get isEmpty(): boolean {
+    return this.#given.size === 0
+  }
+
   /** May it be given more, so that it has about `aheadMs` of work left when it ends what it does? */
   hasRoom(aheadMs: number): boolean {
     const unsent = this.#given.size - this.#sent.size

@@ -1,6 +1,7 @@
 /** What the scheduler asks about models, answered from what is resident and what was measured. */
 import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
+import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
 import type { ModelPace } from '../scheduler/hand-over.ts'
@@ -45,11 +46,11 @@ export class ModelPaces {
     }
   }
 
-  stealCost(key: string, workerId: string): Omit<StealQuestion, 'homeWaitMs'> {
+  stealCost(key: string, slot: string): Omit<StealQuestion, 'homeWaitMs'> {
     const { placements, estimates } = this.#options
     return {
       openMs: this.#staysHome(key) ? Number.POSITIVE_INFINITY : estimates.openMs(key),
-      hasPlacementHere: placements.find(key, workerId) !== undefined,
+      hasPlacementHere: placements.isInSlot(key, slot),
       ...this.#form(key),
     }
   }
@@ -65,8 +66,8 @@ export class ModelPaces {
     if (mayDuplicate(this.#form(key)) && !this.#staysHome(key)) return undefined
     let home: string | undefined
     for (const { workerId, status } of this.#options.placements.ofKey(key)) {
-      if (status.s !== 'closing') return workerId
-      home ??= workerId
+      if (status.s !== 'closing') return slotOf(workerId)
+      home ??= slotOf(workerId)
     }
     return home
   }

@@ -8,6 +8,7 @@ import type { Placement } from '../cache/placement.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import { slotOf } from '../domain/worker-slot.ts'
 import { detach } from '../lib/detach.ts'
 import { mayDuplicate } from '../scheduler/steal.ts'
 import type { OpenReport, OpenSpec } from '../worker/messages.ts'
@@ -59,13 +60,14 @@ export class Sessions {
 
   /**
    * Opens a leased key in a worker; resolves as soon as the open is sent. Calls for the same place share one open.
+   * @param room `free`: only into room that is there, as nobody has asked for it yet; nothing is closed or evicted for it
    * @throws GatewayError CAPACITY_EXHAUSTED when the model may not be opened here as well; what is wrong with its files
    */
-  open(key: string, worker: SessionWorker): Promise<Session> {
+  open(key: string, worker: SessionWorker, room: 'free' | 'made' = 'made'): Promise<Session> {
     const place = `${worker.id} ${key}`
     const current = this.#beginning.get(place)
     if (current !== undefined) return current
-    const session = this.#open(key, worker).finally(() => this.#beginning.delete(place))
+    const session = this.#open(key, worker, room).finally(() => this.#beginning.delete(place))
     this.#beginning.set(place, session)
     return session
   }
@@ -112,7 +114,7 @@ export class Sessions {
     }
   }
 
-  async #open(key: string, worker: SessionWorker): Promise<Session> {
+  async #open(key: string, worker: SessionWorker, room: 'free' | 'made'): Promise<Session> {
     const { placements } = this.#options
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const resident = this.#resident(key)
@@ -122,11 +124,15 @@ export class Sessions {
       const file = await this.#fileOf(resident)
       const known = this.find(key, worker.id)
       if (known !== undefined) return known
-      this.#refuseDuplicate(resident, worker.id)
+      this.#refuseDuplicate(resident, worker)
       const isPacked = wantsPacked(resident)
       const placement = placements.begin({ key, workerId: worker.id, isPacked, ...costOf(resident, isPacked) })
       if (!('lacks' in placement)) return this.#send(placement, worker, resident, file)
-      if (placement.lacks === 'mappings') await this.#makeMappings(worker.id, placement.missing)
+      if (room === 'free') throw noMemory(placement.missing)
+      const beside = placement.lacks === 'bytes' ? placements.besideIn(key, worker.id) : undefined
+      // The one that is to go, or has only just come, need not hold it as well.
+      if (beside !== undefined) await this.close(beside, 'recycled')
+      else if (placement.lacks === 'mappings') await this.#makeMappings(worker.id, placement.missing)
       else if (!(await this.#makeBytes(placement.missing))) {
         if (!isPacked) throw noMemory(placement.missing)
         putPackingOff(resident)
@@ -178,13 +184,14 @@ export class Sessions {
   }
 
   /** Asked in the same turn in which the placement begins: the scheduler's view may be older. */
-  #refuseDuplicate({ version, manifest }: Resident, workerId: string): void {
+  #refuseDuplicate({ version, manifest }: Resident, { id, slot }: SessionWorker): void {
     if (mayDuplicate(formOf(manifest))) return
     for (const placement of this.#options.placements.ofKey(version.key)) {
-      if (placement.workerId === workerId) continue
+      // While a process follows another in its slot both may hold it.
+      if (slotOf(placement.workerId) === slot) continue
       throw new GatewayError(
         'CAPACITY_EXHAUSTED',
-        `the model is too large to be open in ${workerId} and ${placement.workerId} at once`,
+        `the model is too large to be open in ${id} and ${placement.workerId} at once`,
         { retryAfterMs: 1000 },
       )
     }

@@ -71,6 +71,8 @@ export const EVENTS = {
   'worker.down': kept('warn'),
   'worker.hung': kept('error'),
   'worker.over-memory': kept('error'),
+  'worker.recycled': kept('info'),
+  'worker.recycle-failed': kept('warn'),
   'journal.failed': 'warn',
   'journal.recovered': 'info',
   'child.line': 'warn',

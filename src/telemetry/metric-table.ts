@@ -100,6 +100,11 @@ export const METRICS = {
     ['reason'],
     'Worker processes that ended, by reason (`crash`, `hang`, `memory-cap`, `host`, `recycle`, `rebind`).',
   ),
+  modelmux_worker_drift_bytes: gauge(
+    'bytes',
+    ['worker'],
+    'Private memory of a worker beyond what is known to be in it; too much of it has the process replaced.',
+  ),
   modelmux_worker_private_bytes: gauge('bytes', ['worker'], 'Private memory of a worker process.'),
 
   modelmux_worker_major_faults_total: counter(

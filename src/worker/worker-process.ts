@@ -4,7 +4,7 @@
  */
 import { stripVTControlCharacters } from 'node:util'
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
-import { processMemoryNow } from '../child/memory.ts'
+import { countMappings, processMemoryNow } from '../child/memory.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
 import { COMMAND } from './commands.ts'
@@ -36,6 +36,11 @@ export interface ProcessOptions {
   readonly onLine: (line: string) => void
 }
 
+export interface AtStart {
+  readonly privateBytes: number
+  readonly mappings: number
+}
+
 /** Thousandths of all memory: workers go before the main process, and after compilers, which nobody waits for as long. */
 const OOM_SCORE_ADJ = 200
 
@@ -51,7 +56,7 @@ export class WorkerProcess {
   #isReady = false
   #isEnding = false
   #killed: { readonly reason: KillReason; readonly privateBytes?: number } | undefined
-  #startBytes = 0
+  #atStart: AtStart = { privateBytes: 0, mappings: 0 }
 
   /** @throws Error when no process can be made at all */
   constructor({ entry, spawn, onLine }: ProcessOptions) {
@@ -88,9 +93,9 @@ export class WorkerProcess {
     return this.#calls.pending > 0
   }
 
-  /** Private memory of the process when it had done nothing yet; 0 before that. */
-  get startBytes(): number {
-    return this.#startBytes
+  /** Private memory and mappings of the process when it had done nothing yet; 0 before that. */
+  get atStart(): AtStart {
+    return this.#atStart
   }
 
   /** @throws WorkerGoneError; the GatewayError that the process answered */
@@ -121,7 +126,8 @@ export class WorkerProcess {
 
   async #greet(): Promise<void> {
     await this.call(COMMAND.hello, [])
-    this.#startBytes = processMemoryNow(this.pid)?.privateBytes ?? 0
+    const privateBytes = processMemoryNow(this.pid)?.privateBytes ?? 0
+    this.#atStart = { privateBytes, mappings: await countMappings(this.pid).catch(() => 0) }
     this.#isReady = true
   }
 

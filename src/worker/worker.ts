@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { COMMAND } from './commands.ts'
 import { decodeReply, encodeHandOver } from './hand-over-wire.ts'
 import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from './messages.ts'
-import type { KillReason, WorkerExit, WorkerProcess } from './worker-process.ts'
+import type { AtStart, KillReason, WorkerExit, WorkerProcess } from './worker-process.ts'
 import { WorkerGoneError } from './worker-process.ts'
 
 const NEVER_STARTED: WorkerExit = { code: null, signal: null, reason: 'crash' }
@@ -44,9 +44,9 @@ export class Worker {
     return this.#process?.pid ?? 0
   }
 
-  /** Private memory of its process when that had done nothing yet; 0 when there is none. */
-  get startBytes(): number {
-    return this.#process?.startBytes ?? 0
+  /** What its process took when it had done nothing yet; nothing when there is none. */
+  get atStart(): AtStart {
+    return this.#process?.atStart ?? { privateBytes: 0, mappings: 0 }
   }
 
   /** Resolves when its process is gone, at once when there is none; never rejects. */

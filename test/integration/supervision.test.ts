@@ -1,11 +1,18 @@
 /** What a server does about its worker and compiler processes, with real ones: caps, deaths, scores, environments, orphans. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { after, before, describe, it } from 'node:test'
 import { type NamedTensor, Rng } from '../../loadtest/models/index.ts'
 import { addOne, slow } from '../../loadtest/models/special/index.ts'
+import { startServe } from '../../src/app/serve.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { until } from '../support/eventually.ts'
+import { HttpClient } from '../support/http-client.ts'
 import { assertOutputs, infer, outputsOf } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import type { ServeOptions } from '../support/server-process.ts'
@@ -48,6 +55,45 @@ describe('a worker over its memory cap', () => {
     await server.logs('worker.up', ({ worker, pid }) => worker === down.worker && pid !== down.pid)
     assert.equal((await server.metrics()).get('modelmux_worker_restarts_total{reason="memory-cap"}'), 1)
     assert.deepEqual(outputsOf(await hungry(server, 10)).at(0)?.data, Float32Array.of(10))
+  })
+})
+
+describe('workers that are recycled for their drift', () => {
+  it('are so under traffic, over and over, and no request fails or gets a wrong answer', async (context) => {
+    const file = await mkdtemp(join(tmpdir(), 'modelmux-recycle-'))
+    const config = loadConfig({
+      folders: 'check',
+      env: {
+        MODELMUX_STORE_MODELS: models.dir,
+        MODELMUX_STORE_SETTLE_MS: '0',
+        MODELMUX_CACHE_DIR: join(file, 'cache'),
+        MODELMUX_SERVER_PORT: '0',
+        MODELMUX_WORKER_COUNT: '2',
+        // A heap that grew by anything at all.
+        MODELMUX_WORKER_RECYCLE_DRIFT_BYTES: '1',
+        MODELMUX_WORKER_RECYCLE_PAUSE_MS: '0',
+        MODELMUX_TELEMETRY_LOG_LEVEL: 'silent',
+      },
+    })
+    // The looks for drift come each 20 ms instead of each 10 s.
+    const hasty: Clock = { ...systemClock, every: (ms, task) => systemClock.every(ms === 10_000 ? 20 : ms, task) }
+    const server = await startServe(config, hasty)
+    const client = new HttpClient(server.port)
+    context.after(async () => {
+      client.close()
+      await server.stop('the test is over')
+      await rm(file, { recursive: true, force: true })
+    })
+    await until('the model is known', async () => (await client.get('/v2/models/acme/quick')).status === 200)
+    let recycled = 0
+    await until('there were several', async () => {
+      const inputs = addOne().inputs(rng, 1)
+      const all = Array.from({ length: 20 }, () => infer(client, 'acme/quick', inputs))
+      for (const answer of await Promise.all(all)) assertOutputs(answer, addOne().expected(inputs))
+      const { text } = await client.get('/metrics')
+      recycled = Number(/worker_restarts_total\{reason="recycle"\} (\d+)/.exec(text)?.[1] ?? 0)
+      return recycled >= 6
+    })
   })
 })
 

@@ -23,7 +23,12 @@ let nextId = 1
 /** Emits `up` and `down` as the pool tells them. */
 const events = new EventEmitter<{ up: [Worker]; down: [Worker, WorkerExit] }>()
 
-function newPool(count: number, onLine: (id: string, line: string) => void = () => {}, entry?: URL): WorkerPool {
+function newPool(
+  count: number,
+  onLine: (id: string, line: string) => void = () => {},
+  entry?: URL,
+  keepsSpare = false,
+): WorkerPool {
   return new WorkerPool({
     count,
     clock: systemClock,
@@ -31,6 +36,7 @@ function newPool(count: number, onLine: (id: string, line: string) => void = () 
     onLine,
     onUp: (up) => void events.emit('up', up),
     onDown: (down, exit) => void events.emit('down', down, exit),
+    keepsSpare,
     ...(entry === undefined ? {} : { entry }),
   })
 }
@@ -302,6 +308,52 @@ describe('a pool of workers', () => {
     )
     for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
     await folder[Symbol.asyncDispose]()
+  })
+
+  it('puts a successor in the place of a worker, beside it until it is told, and starts that one again when it dies', async () => {
+    const folder = await modelFolder()
+    const own = newPool(1)
+    await own.start()
+    const [first] = own.workers
+    assert.ok(first !== undefined)
+    const spec = specOf(await folder.write('gather', gatherModel()))
+    const successor = await own.succeed(first.slot)
+    await Promise.all([first, successor].map((each) => each.open(spec)))
+    assert.deepEqual([own.workers, successor.slot], [[first], first.slot])
+    assert.notEqual(successor.pid, first.pid)
+    assert.equal(own.promote(successor), first)
+    assert.deepEqual(own.workers, [successor])
+    // The predecessor still answers what it was given before.
+    const last = first.run(spec.placementId, [indexRequest(0)])
+    const down = once(events, 'down')
+    await own.retire(first, GRACE_MS)
+    assert.equal((await last).answers[0]?.ok, true)
+    assert.deepEqual(await down, [first, { code: 0, signal: null, reason: 'recycle' }])
+    assert.equal((await successor.run(spec.placementId, [indexRequest(0)])).answers[0]?.ok, true)
+    const [up, { pid }] = [once(events, 'up'), successor]
+    process.kill(pid, 'SIGKILL')
+    assert.equal((await up)[0], successor)
+    assert.notEqual(successor.pid, pid)
+    await own.close(GRACE_MS)
+    assert.deepEqual(own.everyWorker, [successor])
+    await folder[Symbol.asyncDispose]()
+  })
+
+  it('keeps a spare process, and makes another when it is taken', async () => {
+    const own = newPool(1, () => {}, undefined, true)
+    await own.start()
+    const [each] = own.workers
+    const pids = new Set<number>()
+    for (let life = 0; life < 3; life++) {
+      pids.add(each?.pid ?? 0)
+      const up = once(events, 'up')
+      const down = once(events, 'down')
+      each?.kill('rebind')
+      assert.equal(((await down)[1] as WorkerExit).reason, 'rebind')
+      await up
+    }
+    assert.equal(pids.size, 3)
+    await own.close(GRACE_MS)
   })
 
   it('closes when it never started', async () => {
