@@ -1,9 +1,18 @@
 /** The configuration in the words of the artifact store. */
 import type { ArtifactStoreOptions } from '../artifact/options.ts'
 import type { Config } from '../config/schema.ts'
+import { type Device, isGpu } from '../domain/device.ts'
 
-export function artifactOptions({ artifact, cache, store }: Config): Omit<ArtifactStoreOptions, 'clock'> {
+/** What a GPU's driver and runtime may take of a compiler's memory, for their own tables and for buffers that the host can see. */
+const DRIVER_BYTES = 2 * 2 ** 30
+
+export function artifactOptions(
+  { artifact, cache, device, store }: Config,
+  runsOn: Device,
+): Omit<ArtifactStoreOptions, 'clock'> {
   return {
+    device: runsOn,
+    maxDeviation: device.maxDeviation,
     dir: cache.dir,
     diskBytes: cache.diskBytes,
     minBlobBytes: artifact.minBlobBytes,
@@ -19,7 +28,7 @@ export function artifactOptions({ artifact, cache, store }: Config): Omit<Artifa
       smallSlots: artifact.compilers,
       bigSlots: artifact.compilers,
       bigSourceBytes: artifact.smallSourceBytes,
-      memoryBytes: artifact.compileMemoryBytes,
+      memoryBytes: artifact.compileMemoryBytes + (isGpu(runsOn) ? DRIVER_BYTES : 0),
       memoryFactor: artifact.compileMemoryFactor,
       deadlineMs: artifact.compileDeadlineMs,
       checkMs: artifact.checkMs,

@@ -8,6 +8,8 @@ import { readMemoryPressure } from '../child/memory-pressure.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import { readProcessStat } from '../child/process-stat.ts'
 import type { Config } from '../config/schema.ts'
+import type { Device } from '../domain/device.ts'
+import { isGpu } from '../domain/device.ts'
 import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -36,6 +38,7 @@ import { WorkerVitals } from './worker-vitals.ts'
 export interface ReplicaDeps {
   readonly id: string
   readonly config: Config
+  readonly device: Device
   readonly clock: Clock
   readonly artifacts: SharedArtifacts
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
@@ -75,9 +78,10 @@ const MIN_MAPPINGS_DRIFT = 2000
 
 /** Resolves when all workers are up. */
 export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
-  const { config, clock, artifacts, log, childLines, metrics } = deps
+  const { config, device, clock, artifacts, log, childLines, metrics } = deps
   const { worker: workerConfig } = config
-  const workerCount = workerConfig.count ?? availableParallelism()
+  // A GPU does one thing at a time, and a second process on it pays for a second context.
+  const workerCount = isGpu(device) ? 1 : (workerConfig.count ?? availableParallelism())
   const limitBytes = await memoryLimitBytes()
   const memoryBytes = budgetBytes(config.cache, limitBytes)
   const maxMappings = workerConfig.maxMappings ?? (await mappingLimit())
@@ -135,6 +139,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const { replica, table, ledger, placements, queues, residents } = rooms
   const pool = new WorkerPool({
     count: workerCount,
+    device,
     clock,
     spawn: deps.spawn,
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },

@@ -4,6 +4,7 @@ import { ConfigError } from '../config/config-error.ts'
 import { describeServeFlags, parseServeFlags } from '../config/flags.ts'
 import { loadConfig } from '../config/load.ts'
 import { renderConfig } from '../config/print.ts'
+import { GatewayError } from '../domain/errors.ts'
 import { ListenError } from '../http/listen-error.ts'
 import { startServe } from './serve.ts'
 import { version } from './version.ts'
@@ -30,12 +31,16 @@ export async function serveCommand(args: readonly string[], interrupt: AbortSign
       process.stderr.write(`modelmux: ${error.message}\n`)
       return BAD_USAGE
     }
-    if (error instanceof ListenError || error instanceof FolderInUseError) {
+    if (error instanceof ListenError || error instanceof FolderInUseError || isDeviceMissing(error)) {
       process.stderr.write(`modelmux: ${error.message}\n`)
       return 1
     }
     throw error
   }
+}
+
+function isDeviceMissing(error: unknown): error is GatewayError {
+  return error instanceof GatewayError && error.code === 'DEVICE_UNAVAILABLE'
 }
 
 function print(text: string): 0 {

@@ -31,7 +31,9 @@ import { METRICS_CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { RequestLog } from '../telemetry/request-log.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
+import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
+import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
 import { observeHttp } from './http-metrics.ts'
 import type { RunningReplica } from './replica.ts'
@@ -105,8 +107,12 @@ async function startGateway(base: Base): Promise<Behind> {
   const childLines = new ChildLines(log, clock)
   const orphans = new OrphanGuard(clock)
   teardown.add(() => orphans.close())
+  const { device, reason } = await chooseDevice(config.device.use, (one) =>
+    probeDevice(one, { clock, onLine: (line) => childLines.line(`probe of ${one}`, line) }),
+  )
+  log.event('device.chosen', { device, wanted: config.device.use, reason })
   const artifacts = await SharedArtifacts.open({
-    ...artifactOptions(config),
+    ...artifactOptions(config, device),
     version,
     clock,
     spawn: orphans.spawn,
@@ -118,7 +124,7 @@ async function startGateway(base: Base): Promise<Behind> {
     onLine: (pid, line) => childLines.line(`compiler-${pid}`, line),
   })
   teardown.add(() => artifacts.close())
-  teardown.add(observeProcess(metrics, { version, onnxruntime: artifacts.ortVersion }))
+  teardown.add(observeProcess(metrics, { version, onnxruntime: artifacts.ortVersion, device }))
 
   const registry = new FolderRegistry({ ...store, defaults: model, clock, onEvent })
   const folder = new FolderStore(store)
@@ -138,6 +144,7 @@ async function startGateway(base: Base): Promise<Behind> {
   const running = await startReplica({
     id: await replicaId(cache.dir, artifacts.role === 'owner'),
     config,
+    device,
     clock,
     artifacts,
     stage: (one, signal) => folder.stage(one, signal),

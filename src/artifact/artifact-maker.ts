@@ -144,6 +144,7 @@ export class ArtifactMaker {
         form: manifest.form,
         check: manifest.check,
         plainReason: manifest.plainReason ?? '',
+        ...(manifest.needsCpu === undefined ? {} : { needsCpu: manifest.needsCpu }),
         bytes: examined.bytes,
         ...inMs(all),
       })
@@ -160,11 +161,13 @@ export class ArtifactMaker {
   ): Promise<Compiled> {
     const { options } = this.#parts
     const { dir, modelFile, intraOpThreads, warmUp } = source
-    const { minBlobBytes, inlineLimitBytes } = options
+    const { minBlobBytes, inlineLimitBytes, device, maxDeviation } = options
     const { files, bytes, signature, hasBodies } = examined
     const call: CompileCall = {
       cache: this.#parts.dir,
       artifact,
+      device,
+      maxDeviation,
       dir,
       modelFile,
       files,
@@ -218,6 +221,7 @@ export class ArtifactMaker {
     try {
       const bytes = index.ownBytesOf(artifact) + before.blobs.reduce((sum, blob) => sum + blob.bytes, 0)
       const call: ProbeCall = {
+        device: options.device,
         cache: this.#parts.dir,
         file: before.file,
         graphBytes: before.graph.bytes,

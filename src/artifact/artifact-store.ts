@@ -112,7 +112,7 @@ export class ArtifactStore implements ArtifactRoom {
           index.put(manifest, ownBytes)
         }),
       )
-      const [{ ortVersion }] = await Promise.all([pool.start(), reading])
+      const [{ ortVersion }] = await Promise.all([pool.start(options.device), reading])
       const platform = await platformOf(options, ortVersion)
       const sources = await SourceMemory.open(dir, (digest) => digests.has(digest))
       const store = new ArtifactStore({

@@ -7,6 +7,7 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
 import { readProcessMemory } from '../child/memory.ts'
+import { isGpu } from '../domain/device.ts'
 import type { ErrorCode, GatewayError } from '../domain/errors.ts'
 import { asGatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
@@ -16,6 +17,7 @@ import { BlobStore } from './blob-store.ts'
 import type { CheckResult } from './check.ts'
 import { checkAnswers, isOutOfMemory } from './check.ts'
 import type { CompileCall, CompileReply } from './compiler-protocol.ts'
+import { checkOnDevice } from './device-check.ts'
 import { walkFile } from './examine-job.ts'
 import { ExternalWindows } from './external-windows.ts'
 import { decodeGiven } from './given-inputs.ts'
@@ -51,15 +53,27 @@ export async function compile(call: CompileCall, staging: string, onCheck: () =>
   killPoint('staging')
   const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {
-    const attempt = await compileInSomeForm(job)
-    if (!(attempt instanceof PlainReason)) {
-      return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: job.watch.timings }
-    }
-    rmSync(join(call.cache, graphFile(call.artifact)), { force: true })
-    return await compilePlain(job, attempt.reason)
+    return isGpu(call.device) ? await onDevice(job, await compileOnce(job)) : await compileOnce(job)
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
+}
+
+async function compileOnce(job: Job): Promise<CompileReply> {
+  const { call, watch } = job
+  const attempt = await compileInSomeForm(job)
+  if (!(attempt instanceof PlainReason)) {
+    return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: watch.timings }
+  }
+  rmSync(join(call.cache, graphFile(call.artifact)), { force: true })
+  return await compilePlain(job, attempt.reason)
+}
+
+async function onDevice(job: Job, reply: CompileReply): Promise<CompileReply> {
+  const { call, source, watch, onCheck } = job
+  const { needsCpu } = await checkOnDevice(call, reply, source, onCheck)
+  watch.mark('device')
+  return { ...reply, needsCpu, timings: watch.timings }
 }
 
 /** Why a source cannot be mapped. */
@@ -90,7 +104,7 @@ async function compileMapped(job: Job, isExternal: boolean): Promise<Mapped | Pl
   try {
     reference = await EngineSession.open(
       source,
-      compileOptions(isExternal ? { saveTo, externalFile: SAVED_DATA } : { saveTo }),
+      compileOptions({ saveTo, device: call.device, ...(isExternal && { externalFile: SAVED_DATA }) }),
     )
   } catch (error) {
     throwIfFinal(error)
@@ -128,7 +142,7 @@ async function moveAndCheck(job: Job, declared: Signature, reference: EngineSess
   const before = await privateBytes()
   const candidate = await EngineSession.open(
     path,
-    mappedOptions({ isPacked: false, intraOpThreads: call.intraOpThreads }),
+    mappedOptions({ isPacked: false, intraOpThreads: call.intraOpThreads, device: call.device }),
   )
   watch.mark('open')
   try {
@@ -172,7 +186,10 @@ async function compilePlain(job: Job, plainReason: string): Promise<CompileReply
   const before = await privateBytes()
   let session: EngineSession
   try {
-    session = await EngineSession.open(source, plainOptions({ intraOpThreads: call.intraOpThreads }))
+    session = await EngineSession.open(
+      source,
+      plainOptions({ intraOpThreads: call.intraOpThreads, device: call.device }),
+    )
   } catch (error) {
     throwIfFinal(error)
     throw refusal(

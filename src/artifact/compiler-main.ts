@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { serveCalls } from '../child/calls.ts'
 import { withoutKillPoints } from '../child/kill-points.ts'
 import { parentChannel } from '../child/spawn.ts'
+import { firstRun } from '../engine/first-run.ts'
 import { ortVersion } from '../engine/ort.ts'
 import { compile } from './compile-job.ts'
-import type { CompileCall, ExamineCall, HelloReply, ProbeCall, VerifyCall } from './compiler-protocol.ts'
+import type { CompileCall, ExamineCall, HelloCall, HelloReply, ProbeCall, VerifyCall } from './compiler-protocol.ts'
 import { CHECKING, COMPILER_CALLS } from './compiler-protocol.ts'
 import { examine } from './examine-job.ts'
 import { prime } from './prime.ts'
@@ -20,6 +21,7 @@ async function handle(kind: number, payload: Buffer): Promise<unknown> {
   const call: unknown = JSON.parse(payload.toString() || 'null')
   switch (kind) {
     case COMPILER_CALLS.hello:
+      await firstRun((call as HelloCall).device)
       return { ortVersion } satisfies HelloReply
     case COMPILER_CALLS.examine:
       return examine(call as ExamineCall)

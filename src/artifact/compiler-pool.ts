@@ -1,10 +1,11 @@
 /** The compiler children of a cache folder: a lane for small sources that is always warm, one for big ones, one in the background. */
 import type { Spawn } from '../child/orphan-guard.ts'
+import type { Device } from '../domain/device.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CompilerChild } from './compiler-child.ts'
 import type { LaneOptions } from './compiler-lane.ts'
 import { CompilerLane } from './compiler-lane.ts'
-import type { HelloReply } from './compiler-protocol.ts'
+import type { HelloCall, HelloReply } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
 
 export interface CompilerOptions {
@@ -79,13 +80,13 @@ export class CompilerPool {
     this.#background = new CompilerLane({ ...common, slots: 1, keepsWarm: false, isBackground: true })
   }
 
-  /** Starts the warm child and asks for its versions. */
-  async start(): Promise<HelloReply> {
+  /** Starts the warm child and asks for its versions. @throws GatewayError DEVICE_UNAVAILABLE when a child cannot use the device */
+  async start(device: Device): Promise<HelloReply> {
     this.#small.warm(this.#capFor(0))
     return await this.#small.run({
       tenant: '',
       dataLimitBytes: this.#capFor(0),
-      run: (child) => child.call(COMPILER_CALLS.hello, {}, this.#options),
+      run: (child) => child.call(COMPILER_CALLS.hello, { device } satisfies HelloCall, this.#options),
     })
   }
 

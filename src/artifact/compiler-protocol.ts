@@ -1,5 +1,6 @@
 /** What a parent asks of its compiler child: calls carry JSON both ways. */
 import type { BlobRef, FileRef, ProbeResult } from '../domain/artifact.ts'
+import type { Device } from '../domain/device.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { GivenRequests } from './given-inputs.ts'
 import type { MadeUp } from './sample-inputs.ts'
@@ -7,7 +8,11 @@ import type { WalkLimits } from './walk.ts'
 
 export const COMPILER_CALLS = { hello: 1, examine: 2, compile: 3, probe: 4, verify: 5 } as const
 
-/** Versions that the child was built with. */
+export interface HelloCall {
+  readonly device: Device
+}
+
+/** Versions that the child was built with, told once the device has shown that it works. */
 export interface HelloReply {
   readonly ortVersion: string
 }
@@ -47,6 +52,10 @@ export interface CompileCall extends SourceFiles, GivenRequests {
   /** Absolute path of the cache folder. */
   readonly cache: string
   readonly artifact: string
+  /** What the artifact will run on, and is optimised and checked on. */
+  readonly device: Device
+  /** On a GPU: how far answers may lie from the CPU's, as a share of the output's deviation. */
+  readonly maxDeviation: number
   readonly files: readonly string[]
   readonly bytes: number
   /** Absent for `.ort`. */
@@ -74,10 +83,13 @@ export interface CompileReply {
   readonly signature: Signature
   readonly check: 'generated' | 'given' | 'first-request'
   readonly privateBytes: number
+  /** On a GPU: some operators run on the CPU because the provider lacks them. */
+  readonly needsCpu?: boolean
   readonly timings: Readonly<Record<string, number>>
 }
 
 export interface ProbeCall extends GivenRequests {
+  readonly device: Device
   readonly graphBytes: number
   /** Graph and blobs together. */
   readonly bytes: number

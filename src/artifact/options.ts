@@ -1,10 +1,15 @@
 /** What an artifact store is told, with the defaults of the configuration's schema. */
 import type { Spawn } from '../child/orphan-guard.ts'
+import type { Device } from '../domain/device.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CompilerOptions } from './compiler-pool.ts'
 import { COMPILER_DEFAULTS } from './compiler-pool.ts'
 
 export interface ArtifactOptions {
+  /** What artifacts are made for and probed on. Those of other providers may lie in the same folder. */
+  readonly device: Device
+  /** On a GPU: a model whose answers lie further from the CPU's than this share of the output's deviation is refused. */
+  readonly maxDeviation: number
   /** Tensors of at least so many bytes become files of their own, shared by all models that have them. */
   readonly minBlobBytes: number
   /** Sources up to this size are saved whole; beyond, protobuf's 2 GiB force the engine's own external data. */
@@ -28,6 +33,8 @@ export interface ArtifactOptions {
 }
 
 export const ARTIFACT_DEFAULTS: ArtifactOptions = {
+  device: 'cpu',
+  maxDeviation: 0.02,
   minBlobBytes: 64 * 2 ** 10,
   inlineLimitBytes: 1.5e9,
   maxNodes: 100_000,

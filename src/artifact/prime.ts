@@ -27,6 +27,8 @@ export async function prime(folder: string): Promise<void> {
         ...(signature === undefined ? {} : { signature }),
         cache: folder,
         artifact: 'prime',
+        device: 'cpu',
+        maxDeviation: 0,
         files,
         bytes,
         minBlobBytes: Number.MAX_SAFE_INTEGER,

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { countMappings, readProcessMemory } from '../child/memory.ts'
+import { isGpu } from '../domain/device.ts'
 import type { Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
 import { mappedOptions, plainOptions } from '../engine/session-options.ts'
@@ -84,9 +85,11 @@ async function openMeasured(call: ProbeCall, isPacked: boolean): Promise<Opened>
 }
 
 function openOnce(call: ProbeCall, isPacked: boolean): Promise<EngineSession> {
-  const { intraOpThreads } = call
+  const { intraOpThreads, device } = call
   const options =
-    call.form === 'mapped' ? mappedOptions({ isPacked, intraOpThreads }) : plainOptions({ intraOpThreads })
+    call.form === 'mapped'
+      ? mappedOptions({ isPacked, intraOpThreads, device })
+      : plainOptions({ intraOpThreads, device })
   return EngineSession.open(join(call.cache, call.file), options)
 }
 
@@ -96,8 +99,8 @@ async function probePacked(
   unpacked: Opened,
   runMs: number,
 ): Promise<ProbeReply['packed']> {
-  if (call.form === 'plain') {
-    // The original is always opened packed: there is no other way to compare.
+  if (call.form === 'plain' || isGpu(call.device)) {
+    // The original is always opened packed: there is no other way to compare. On a GPU the CPU's packing has next to nothing to do.
     return { openMs: unpacked.openMs, runMs, privateBytes: unpacked.privateBytes, paysAfterRuns: null }
   }
   const opened = await openMeasured(call, true)

@@ -1,6 +1,7 @@
 /** Rules between fields, and between a configuration and the folders it names. */
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
 import { resolve, sep } from 'node:path'
+import { isGpu, parseDevice } from '../domain/device.ts'
 import type { Config } from './schema.ts'
 
 export interface Rule {
@@ -33,6 +34,13 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
   ]),
   notOver('cache.failure.baseMs', 'cache.failure.maxMs', ({ cache }) => [cache.failure.baseMs, cache.failure.maxMs]),
   notOver('worker.respawnBaseMs', 'worker.respawnMaxMs', ({ worker }) => [worker.respawnBaseMs, worker.respawnMaxMs]),
+  {
+    fields: ['device.use', 'worker.count'],
+    problem: ({ device, worker }) =>
+      isGpu(parseDevice(device.use) ?? 'cpu') && (worker.count ?? 1) > 1
+        ? `device.use = ${JSON.stringify(device.use)} and worker.count = ${worker.count}: expected worker.count to be null or 1, as a GPU has one worker`
+        : undefined,
+  },
   {
     fields: ['store.models', 'cache.dir'],
     problem: ({ store, cache }) =>

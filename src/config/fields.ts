@@ -90,6 +90,15 @@ export function checkedTextOrNull(description: string, what: string, problemOf: 
   return leaf(custom<string | null>(accepts, expects), { preset: null, description, expects, form: 'text' })
 }
 
+/** Text that `accepts` takes. */
+export function checkedText(preset: string, description: string, what: string, accepts: (value: string) => boolean) {
+  const expects = what
+  return leaf(
+    custom<string>((value) => typeof value === 'string' && accepts(value), expects),
+    { preset, description, expects, form: 'text' },
+  )
+}
+
 /** Text that is never shown, or null. */
 export function secretOrNull(description: string) {
   const expects = 'null or a text that is not empty'

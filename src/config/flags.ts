@@ -25,6 +25,11 @@ export const SERVE_FLAGS = {
   host: { takes: 'HOST', field: ['server', 'host'], help: 'address to listen on (default 127.0.0.1)' },
   port: { takes: 'PORT', field: ['server', 'port'], help: 'port to listen on; 0 picks a free one (default 8080)' },
   workers: { takes: 'N', field: ['worker', 'count'], help: 'processes that run models (default: cores)' },
+  device: {
+    takes: 'DEVICE',
+    field: ['device', 'use'],
+    help: 'what models run on: cpu, webgpu, cuda:N or auto (default cpu)',
+  },
   memory: {
     takes: 'BYTES',
     field: ['cache', 'memoryBytes'],

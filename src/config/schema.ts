@@ -3,10 +3,12 @@
  * printed from here. Cross-field rules are in `checks.ts`.
  */
 import { z } from 'zod'
+import { AUTO, parseDevice } from '../domain/device.ts'
 import { nameProblem, parseModelRef } from '../domain/model-ref.ts'
 import {
   bytes,
   bytesOrNull,
+  checkedText,
   checkedTextOrNull,
   decimal,
   flag,
@@ -156,8 +158,30 @@ const artifact = section('Compiling models.', {
   pageInBytesPerSecond: bytes(GiB, 'Speed at which the files of a model are read before it is opened.', { min: MiB }),
 })
 
+const device = section('What models run on.', {
+  use: checkedText(
+    'cpu',
+    'cpu, webgpu, cuda:N, or auto: cuda:0 if it answers, else cpu. A GPU asked for by name and missing ends the start.',
+    'one of cpu, webgpu, cuda:N and auto',
+    (value) => value === AUTO || parseDevice(value) !== undefined,
+  ),
+  memoryBytes: bytesOrNull(
+    'Memory of the GPU for open models; null = memoryFraction of all it has, and 1 GiB on webgpu, where no driver tells.',
+    { min: MiB },
+  ),
+  memoryFraction: decimal(0.8, 'Share of the GPU for open models when memoryBytes is null.', { min: 0.05, max: 0.95 }),
+  maxDeviation: decimal(
+    0.02,
+    "On a GPU: a model whose answers lie further from the CPU's, as a share of what the output varies by, is refused.",
+    { max: 1000 },
+  ),
+})
+
 const worker = section('Processes that run models.', {
-  count: wholeOrNull('Worker processes; null = the cores this process may use.', { min: 1, max: 1024 }),
+  count: wholeOrNull('Worker processes; null = the cores this process may use, or one on a GPU.', {
+    min: 1,
+    max: 1024,
+  }),
   hangMs: milliseconds(
     30_000,
     'A run longer than this, and than 20 times the measured one, hangs: its worker is killed.',
@@ -231,7 +255,17 @@ const telemetry = section('Logs and metrics.', {
   ),
 })
 
-export const configSchema = z.strictObject({ server, store, model, cache, artifact, worker, scheduler, telemetry })
+export const configSchema = z.strictObject({
+  server,
+  store,
+  model,
+  cache,
+  artifact,
+  device,
+  worker,
+  scheduler,
+  telemetry,
+})
 
 /** Deeply frozen; every field present, sizes in bytes. */
 export type Config = DeepReadonly<z.output<typeof configSchema>>

@@ -64,6 +64,8 @@ export interface Manifest {
    * nothing of what clients send. Absent in manifests from before there was a choice: `drawn`.
    */
   readonly madeUp?: 'drawn' | 'ones' | 'none'
+  /** Made for a GPU: some operators run on the CPU, because the device's provider has no kernel for them. */
+  readonly needsCpu?: boolean
   /** Milliseconds by phase of the compile. */
   readonly timings: Readonly<Record<string, number>>
   /** Private bytes of one open session as the check saw them: the estimate until the probe ran. */

@@ -107,6 +107,13 @@ export const ERRORS = {
   ),
   STORE_UNAVAILABLE: row(503, 'upstream', 'later', 'nobody', 'the store of model files does not answer'),
   REGISTRY_UNAVAILABLE: row(503, 'upstream', 'later', 'nobody', 'the model registry does not answer'),
+  DEVICE_UNAVAILABLE: row(
+    503,
+    'replica',
+    'other-replica',
+    'replica',
+    'the GPU that models are to run on does not answer',
+  ),
   NO_REPLICA: row(503, 'router', 'later', 'nobody', 'no replica can take the request'),
   DEADLINE_EXCEEDED: row(504, 'replica', 'no', 'nobody', 'the deadline of the request passed'),
   MODEL_TOO_LARGE: row(507, 'replica', 'no', 'model', 'the model is larger than the whole memory budget'),

@@ -4,7 +4,9 @@
  * A failed run is logged by ONNX Runtime and thrown with the same text, so sessions that serve log fatal lines only: else clients with
  * bad input could fill the log.
  */
+import type { Device } from '../domain/device.ts'
 import type { SessionOptions } from './ort.ts'
+import { providersFor } from './providers.ts'
 
 const LOG_FATAL = 4
 const LOG_ERROR = 3
@@ -16,12 +18,14 @@ const EXTERNAL_MIN_BYTES = 65_536
 export function mappedOptions({
   isPacked,
   intraOpThreads,
+  device = 'cpu',
 }: {
   isPacked: boolean
   intraOpThreads: number
+  device?: Device
 }): SessionOptions {
   return {
-    ...common(intraOpThreads),
+    ...common(intraOpThreads, device),
     graphOptimizationLevel: 'disabled',
     // Packing copies every weight into private memory: 20 ms and 90 MB for a 90 MB encoder.
     extra: extra(intraOpThreads, { disable_prepacking: isPacked ? '0' : '1' }),
@@ -29,8 +33,20 @@ export function mappedOptions({
 }
 
 /** For an original that could not be compiled: optimised, packed and held in private memory by every session. */
-export function plainOptions({ intraOpThreads }: { intraOpThreads: number }): SessionOptions {
-  return { ...common(intraOpThreads), graphOptimizationLevel: 'all', extra: extra(intraOpThreads, {}) }
+export function plainOptions({
+  intraOpThreads,
+  device = 'cpu',
+}: {
+  intraOpThreads: number
+  device?: Device
+}): SessionOptions {
+  return { ...common(intraOpThreads, device), graphOptimizationLevel: 'all', extra: extra(intraOpThreads, {}) }
+}
+
+/** The same session, refused when a single node would run on the CPU. `device` is a GPU. */
+export function withoutCpu(options: SessionOptions): SessionOptions {
+  const { session } = options.extra as { readonly session: Readonly<Record<string, unknown>> }
+  return { ...options, extra: { session: { ...session, disable_cpu_ep_fallback: '1' } } }
 }
 
 export interface CompileOptions {
@@ -38,10 +54,11 @@ export interface CompileOptions {
   readonly saveTo: string
   /** Name, beside `saveTo`, of one file for all big tensors. Absent: everything is in the graph, which protobuf caps at 2 GiB. */
   readonly externalFile?: string
+  readonly device?: Device
 }
 
 /** Optimises the graph, writes it, and leaves a session that gives the answers the artifact is held against. */
-export function compileOptions({ saveTo, externalFile }: CompileOptions): SessionOptions {
+export function compileOptions({ saveTo, externalFile, device = 'cpu' }: CompileOptions): SessionOptions {
   const external =
     externalFile === undefined
       ? {}
@@ -50,7 +67,7 @@ export function compileOptions({ saveTo, externalFile }: CompileOptions): Sessio
           optimized_model_external_initializers_min_size_in_bytes: String(EXTERNAL_MIN_BYTES),
         }
   return {
-    ...common(1),
+    ...common(1, device),
     logSeverityLevel: LOG_ERROR,
     graphOptimizationLevel: 'all',
     optimizedModelFilePath: saveTo,
@@ -58,8 +75,9 @@ export function compileOptions({ saveTo, externalFile }: CompileOptions): Sessio
   }
 }
 
-function common(intraOpThreads: number): SessionOptions {
+function common(intraOpThreads: number, device: Device): SessionOptions {
   return {
+    executionProviders: providersFor(device),
     enableCpuMemArena: false,
     enableMemPattern: false,
     executionMode: 'sequential',

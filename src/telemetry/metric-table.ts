@@ -24,7 +24,7 @@ const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 const AGE_SECONDS = [1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400]
 
 export const METRICS = {
-  modelmux_build_info: gauge('', ['version', 'node', 'onnxruntime'], 'Always 1; its labels say what runs.'),
+  modelmux_build_info: gauge('', ['version', 'node', 'onnxruntime', 'device'], 'Always 1; its labels say what runs.'),
   modelmux_requests_total: counter(
     '',
     ['route', 'status', 'code'],

@@ -5,6 +5,7 @@ import type { Metrics } from './metrics.ts'
 export interface BuildInfo {
   readonly version: string
   readonly onnxruntime: string
+  readonly device: string
 }
 
 /** Sampling interval of the event loop's delay; what it measures includes the interval itself. */

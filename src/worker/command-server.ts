@@ -5,13 +5,14 @@
 import { readFileSync } from 'node:fs'
 import { killPoint } from '../child/kill-points.ts'
 import { countMappings, parseStatus } from '../child/memory.ts'
+import type { Device } from '../domain/device.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { firstRun } from '../engine/first-run.ts'
 import type { Clock } from '../lib/clock.ts'
 import { COMMAND } from './commands.ts'
 import type { ReceivedRequest } from './hand-over-wire.ts'
 import { decodeHandOver, encodeReply } from './hand-over-wire.ts'
-import type { Batching, OpenReport, OpenSpec } from './messages.ts'
+import type { Batching, Hello, OpenReport, OpenSpec } from './messages.ts'
 import { Placement } from './placement.ts'
 
 /** Failed opens remembered for the runs that were sent along with them. */
@@ -23,6 +24,8 @@ export class CommandServer {
   readonly #failed = new Map<number, GatewayError>()
   #last: Promise<unknown> = Promise.resolve()
   #isEnded = false
+  /** Told by the hello: every session of this process is on it. */
+  #device: Device = 'cpu'
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -44,7 +47,8 @@ export class CommandServer {
     if (this.#isEnded) return []
     switch (kind) {
       case COMMAND.hello:
-        await firstRun()
+        this.#device = (parse(payload) as Hello).device
+        await firstRun(this.#device)
         return []
       case COMMAND.open:
         return [Buffer.from(JSON.stringify(await this.#open(parse(payload) as OpenSpec)))]
@@ -76,7 +80,7 @@ export class CommandServer {
     const start = this.#clock.now()
     let placement: Placement
     try {
-      placement = await Placement.open(spec, this.#clock)
+      placement = await Placement.open(spec, this.#device, this.#clock)
     } catch (error) {
       this.#rememberFailure(placementId, asGatewayError(error))
       throw error

@@ -1,6 +1,6 @@
 /** Kinds of calls from a parent to its worker. Payloads: JSON, but for `run`, which is a hand-over. */
 export const COMMAND = {
-  /** Empty; answered once the child serves and the engine has shown that it works. */
+  /** Hello -> empty, once the engine has shown that it works on the device. */
   hello: 1,
   /** OpenSpec -> OpenReport. */
   open: 2,

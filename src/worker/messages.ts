@@ -1,5 +1,11 @@
 /** What a worker is told and what it answers. */
+import type { Device } from '../domain/device.ts'
 import type { GatewayError } from '../domain/errors.ts'
+
+/** The first thing a worker is told. */
+export interface Hello {
+  readonly device: Device
+}
 
 /** A model to open. `placementId` is the caller's choice, unique among the placements of one worker. */
 export interface OpenSpec {

@@ -6,6 +6,7 @@
  * A request fails alone: one that cannot be decoded is left out, and a stacked run that fails is repeated one by one.
  */
 import { killPoint } from '../child/kill-points.ts'
+import type { Device } from '../domain/device.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
@@ -46,10 +47,12 @@ export class Placement {
    * What workers open was opened and checked when it was compiled, so a failure is the moment's, never the bytes' for good: its files
    * are looked at again before the next try. @throws GatewayError MODEL_LOAD_FAILED, the engine's words in `cause`
    */
-  static async open(spec: OpenSpec, clock: Clock): Promise<Placement> {
+  static async open(spec: OpenSpec, device: Device, clock: Clock): Promise<Placement> {
     const { intraOpThreads, isPacked } = spec
     const options =
-      spec.form === 'mapped' ? mappedOptions({ isPacked, intraOpThreads }) : plainOptions({ intraOpThreads })
+      spec.form === 'mapped'
+        ? mappedOptions({ isPacked, intraOpThreads, device })
+        : plainOptions({ intraOpThreads, device })
     return new Placement(await openChecked(spec.file, options), spec, clock)
   }
 

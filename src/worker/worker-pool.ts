@@ -5,6 +5,7 @@
 import { ChildGoneError } from '../child/calls.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import { spawnChild } from '../child/spawn.ts'
+import type { Device } from '../domain/device.ts'
 import { slotOf, successorIdOf } from '../domain/worker-slot.ts'
 import type { BackoffOptions } from '../lib/backoff.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -17,6 +18,8 @@ import { WorkerProcess } from './worker-process.ts'
 
 export interface WorkerPoolOptions {
   readonly count: number
+  /** What sessions run on; `cpu` unless said otherwise. */
+  readonly device?: Device
   readonly clock: Clock
   /** Delays before a dead worker's successor starts. One that lived longer than `stableMs` begins again with the shortest. */
   readonly respawn: BackoffOptions & { readonly stableMs: number }
@@ -28,6 +31,8 @@ export interface WorkerPoolOptions {
   readonly onUp: (worker: Worker) => void
   /** The worker's process ended, and everything open in it with it. Not called for workers that `close` ends. */
   readonly onDown: (worker: Worker, exit: WorkerExit) => void
+  /** A process did not come up: its device is missing, or it died. It is tried again. */
+  readonly onUnfit?: (worker: Worker, error: unknown) => void
   /** Keeps one process ready for whoever needs a fresh one at once. */
   readonly keepsSpare?: boolean
   /** How processes are made. */
@@ -73,7 +78,10 @@ export class WorkerPool {
     return [...this.#workers.values(), ...this.#aside]
   }
 
-  /** Resolves when every worker is up. Once. @throws ChildGoneError when a worker's first process does not come up; close the pool then */
+  /**
+   * Resolves when every worker is up. Once. @throws ChildGoneError when a worker's first process does not come up, GatewayError
+   * DEVICE_UNAVAILABLE when its device is missing; close the pool then
+   */
   async start(): Promise<void> {
     const firsts = this.workers.map((worker) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -167,6 +175,7 @@ export class WorkerPool {
       () => this.#announce(worker, onFirst),
       (error: unknown) => {
         onFailure(error)
+        if (!this.#closing.signal.aborted) this.#options.onUnfit?.(worker, error)
         return false
       },
     )
@@ -194,8 +203,8 @@ export class WorkerPool {
   }
 
   #make(id: string): WorkerProcess {
-    const { entry = ENTRY, spawn = spawnChild, onLine } = this.#options
-    return new WorkerProcess({ entry, spawn, onLine: (line) => onLine(id, line) })
+    const { entry = ENTRY, spawn = spawnChild, device = 'cpu', onLine } = this.#options
+    return new WorkerProcess({ entry, spawn, device, onLine: (line) => onLine(id, line) })
   }
 
   /** `close` waits for it. */

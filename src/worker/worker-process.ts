@@ -7,10 +7,13 @@ import { ChildCalls, ChildGoneError } from '../child/calls.ts'
 import { countMappings, processMemoryNow } from '../child/memory.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
+import type { Device } from '../domain/device.ts'
+import { GatewayError } from '../domain/errors.ts'
 import { COMMAND } from './commands.ts'
+import type { Hello } from './messages.ts'
 
-/** What a process of ours is ended for: over its memory cap, a run that hangs, replaced by a successor, given to another trust domain, the pool's end. */
-export type KillReason = 'memory-cap' | 'hang' | 'recycle' | 'rebind' | 'stop'
+/** What a process of ours is ended for: over its memory cap, a run that hangs, replaced by a successor, given to another trust domain, its device missing, the pool's end. */
+export type KillReason = 'memory-cap' | 'hang' | 'recycle' | 'rebind' | 'device' | 'stop'
 /** `crash`: it ended by itself; `host`: killed from outside, as the system does when the machine is out of memory. */
 export type DeathReason = KillReason | 'crash' | 'host'
 
@@ -33,6 +36,8 @@ export class WorkerGoneError extends ChildGoneError {
 export interface ProcessOptions {
   readonly entry: URL
   readonly spawn: Spawn
+  /** What its sessions run on. */
+  readonly device: Device
   readonly onLine: (line: string) => void
 }
 
@@ -47,7 +52,7 @@ const OOM_SCORE_ADJ = 200
 export class WorkerProcess {
   /** Resolves when the process is gone; never rejects. */
   readonly exited: Promise<WorkerExit>
-  /** Resolves once calls are taken. @throws WorkerGoneError if the process ends first */
+  /** Resolves once calls are taken. @throws WorkerGoneError if the process ends first; GatewayError DEVICE_UNAVAILABLE, and it is ended */
   readonly ready: Promise<void>
   readonly #child: Child
   readonly #calls: ChildCalls
@@ -59,7 +64,7 @@ export class WorkerProcess {
   #atStart: AtStart = { privateBytes: 0, mappings: 0 }
 
   /** @throws Error when no process can be made at all */
-  constructor({ entry, spawn, onLine }: ProcessOptions) {
+  constructor({ entry, spawn, device, onLine }: ProcessOptions) {
     this.onLine = onLine
     const child = spawn({
       entry,
@@ -73,7 +78,7 @@ export class WorkerProcess {
       if (!this.#isEnding) child.kill()
     })
     this.exited = child.exited.then((exit) => ({ ...exit, ...this.#whyEnded(exit) }))
-    this.ready = this.#greet()
+    this.ready = this.#greet(device)
     // Whoever takes the process over looks at this later.
     this.ready.catch(() => {})
   }
@@ -124,8 +129,14 @@ export class WorkerProcess {
     await this.exited
   }
 
-  async #greet(): Promise<void> {
-    await this.call(COMMAND.hello, [])
+  async #greet(device: Device): Promise<void> {
+    try {
+      await this.call(COMMAND.hello, [Buffer.from(JSON.stringify({ device } satisfies Hello))])
+    } catch (error) {
+      // One that lives on without its device would be waited for for ever.
+      if (error instanceof GatewayError) this.kill('device')
+      throw error
+    }
     const privateBytes = processMemoryNow(this.pid)?.privateBytes ?? 0
     this.#atStart = { privateBytes, mappings: await countMappings(this.pid).catch(() => 0) }
     this.#isReady = true

@@ -25,7 +25,15 @@ async function compileAs(t: TestContext, model: OnnxModel, changes: Partial<Comp
   const limits = { maxNodes, extraDomains }
   const { timings: _, digest: __, ...examined } = examine({ dir, modelFile, limits, allowHardLinks: false, allowOrt })
   const call = { ...examined, cache: fixture.cache, artifact: 'a'.repeat(64), dir, modelFile, limits, minBlobBytes }
-  const how = { inlineLimitBytes, intraOpThreads: 1, warmUp: [], madeUp: 'drawn' as const, ...changes }
+  const how = {
+    device: 'cpu' as const,
+    maxDeviation: 0,
+    inlineLimitBytes,
+    intraOpThreads: 1,
+    warmUp: [],
+    madeUp: 'drawn' as const,
+    ...changes,
+  }
   return await compile({ ...call, ...how }, join(fixture.cache, 'staging'), () => {})
 }
 

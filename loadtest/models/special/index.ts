@@ -30,4 +30,6 @@ export {
 export type { HugeSize } from './huge.ts'
 export { huge, OVER_TWO_GIB } from './huge.ts'
 export { slow } from './slow.ts'
+export type { SmallFamily } from './small-families.ts'
+export { HALF_FAMILY, SMALL_FAMILIES } from './small-families.ts'
 export { diesOfOnesToo, diesOfZeros, neverEndsBelowTwo } from './touchy.ts'
