@@ -36,6 +36,10 @@ const server = section('The HTTP server and the limits of a request.', {
     min: KiB,
     max: 256 * MiB,
   }),
+  compressMinBytes: bytes(
+    64 * KiB,
+    'Answers of inferences from this size on are compressed for clients that accept gzip or deflate; 0 = none.',
+  ),
   headersTimeoutMs: milliseconds(10_000, 'Time a client has to send its headers.', { min: 100 }),
   requestTimeoutMs: milliseconds(60_000, 'Time a client has to send the whole request.', { min: 100 }),
   keepAliveTimeoutMs: milliseconds(

@@ -12,6 +12,7 @@ import type { RequestSummary } from '../telemetry/request-summary.ts'
 import type { AppContext, AppDeps, AppState } from './app-context.ts'
 import { methodNotAllowed } from './app-context.ts'
 import { sendError } from './error-answer.ts'
+import { InferHandler } from './infer-handler.ts'
 import { addAdminRoutes, guardAdmin } from './routes/admin.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import { addModelRoutes } from './routes/models.ts'
@@ -110,8 +111,18 @@ function answerError(ctx: AppContext, error: GatewayError, { isDraining, clock, 
   state.bytesOut = sendError(ctx.req, ctx.res, error, { requestId, isDraining: isDraining(), clock, random })
 }
 
-function nothingTook(ctx: AppContext): never {
-  const allowed = new Set(((ctx as RouterContext<AppState>).matched ?? []).flatMap((layer) => layer.methods))
-  if (allowed.size === 0) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
-  throw methodNotAllowed(ctx, [...allowed])
+/** No route took the request: wrong method, no such URL, or a question about its methods, which is answered. */
+function nothingTook(ctx: AppContext): void {
+  const allowed = methodsAt(ctx)
+  if (allowed.length === 0) throw new GatewayError('NOT_FOUND', `there is nothing at ${printable(ctx.path)}`)
+  if (ctx.method !== 'OPTIONS') throw methodNotAllowed(ctx, allowed)
+  ctx.state.route = 'options'
+  ctx.set('allow', [...allowed, 'OPTIONS'].join(', '))
+  ctx.status = 204
+}
+
+function methodsAt(ctx: AppContext): readonly string[] {
+  // Taken ahead of all routes here, which know of it only to say so.
+  if (InferHandler.takes(ctx.path)) return ['POST']
+  return [...new Set(((ctx as RouterContext<AppState>).matched ?? []).flatMap((layer) => layer.methods))]
 }

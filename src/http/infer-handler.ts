@@ -9,6 +9,7 @@ import type { Gateway, InferAnswer, Served } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
 import type { AnswerBudget } from './answer-budget.ts'
 import { answerHeaders } from './answer-headers.ts'
+import { Compressor } from './compressor.ts'
 import type { Encoding } from './content-encoding.ts'
 import { Expander, readEncoding } from './content-encoding.ts'
 import { sendError } from './error-answer.ts'
@@ -23,6 +24,8 @@ export interface InferLimits extends TermsOptions {
   readonly maxBodyBytes: number
   /** Of the JSON part. */
   readonly maxJsonBytes: number
+  /** Answers from this size on are compressed for clients that accept it; 0 = none. */
+  readonly compressMinBytes: number
 }
 
 export interface InferDeps {
@@ -66,12 +69,14 @@ export class InferHandler {
   readonly #deps: InferDeps
   readonly #terms: InferTerms
   readonly #expander: Expander
+  readonly #compressor: Compressor
 
   constructor(limits: InferLimits, deps: InferDeps) {
     this.#limits = limits
     this.#deps = deps
     this.#terms = new InferTerms(limits)
     this.#expander = new Expander(deps.budget)
+    this.#compressor = new Compressor(limits.compressMinBytes)
   }
 
   /** Is a POST to this path (without query) an inference? */
@@ -121,14 +126,29 @@ export class InferHandler {
         ? await this.#handOn(exchange, terms, body)
         : await this.#expandAndHandOn(exchange, terms, body, encoding, limits.expanded)
     exchange.served = answer.served
+    if (this.#compressor.varies(answer.body.length)) await this.#sendLarge(exchange, answer)
+    else this.#send(exchange, answer, [])
+  }
+
+  /** An answer that is worth compressing, where its client takes that. */
+  async #sendLarge(exchange: Exchange, answer: InferAnswer): Promise<void> {
+    const vary = ['vary', 'accept-encoding']
+    const compressed = await this.#compressor.compress(answer.body, exchange.head.acceptEncoding)
+    if (compressed === undefined) this.#send(exchange, answer, vary)
+    else this.#send(exchange, { ...answer, body: compressed.body }, [...vary, 'content-encoding', compressed.coding])
+  }
+
+  #send(exchange: Exchange, answer: InferAnswer, extraHeaders: readonly string[]): void {
+    const { request, response } = exchange
     if (response.destroyed) return
     const headers = answerHeaders(answer, exchange.requestId)
+    headers.push(...extraHeaders)
     if (this.#deps.isDraining()) headers.push('connection', 'close')
     exchange.bytesOut = answer.body.length
     response.writeHead(200, headers)
     if (answer.body.length <= ONE_WRITE_BYTES) response.end(answer.body.toString('latin1'), 'latin1')
     else response.end(answer.body)
-    answers.watch(request, response)
+    this.#deps.answers.watch(request, response)
   }
 
   #handOn(exchange: Exchange, terms: Terms, body: Body): Promise<InferAnswer> {

@@ -7,9 +7,10 @@ import { INFER_HEADERS } from '../protocol/headers.ts'
 export interface RequestHead {
   readonly requestId: string | undefined
   readonly contentLength: string | undefined
-  /** Repeats joined by a comma, as HTTP reads them; the same for the two below. */
+  /** Repeats joined by a comma, as HTTP reads them; the same for the three below. */
   readonly contentEncoding: string | undefined
   readonly transferEncoding: string | undefined
+  readonly acceptEncoding: string | undefined
   readonly host: string | undefined
   /** Equal for requests whose inference headers are equal; '' when there are none. */
   readonly inferKey: string
@@ -23,6 +24,7 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
   let contentLength: string | undefined
   let contentEncoding: string | undefined
   let transferEncoding: string | undefined
+  let acceptEncoding: string | undefined
   let host: string | undefined
   let inferKey = ''
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
@@ -32,11 +34,12 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
     else if (name.length === 4 && isNamed(name, 'host')) host = joined(host, value)
     else if (name.length === 12 && isNamed(name, 'x-request-id')) requestId ??= value
     else if (name.length === 14 && isNamed(name, 'content-length')) contentLength = value
+    else if (name.length === 15 && isNamed(name, 'accept-encoding')) acceptEncoding = joined(acceptEncoding, value)
     else if (name.length === 16 && isNamed(name, 'content-encoding')) contentEncoding = joined(contentEncoding, value)
     else if (name.length === 17 && isNamed(name, 'transfer-encoding'))
       transferEncoding = joined(transferEncoding, value)
   }
-  return { requestId, contentLength, contentEncoding, transferEncoding, host, inferKey }
+  return { requestId, contentLength, contentEncoding, transferEncoding, acceptEncoding, host, inferKey }
 }
 
 function joined(before: string | undefined, value: string): string {

@@ -4,6 +4,7 @@
  */
 import type { InferAnswer, InferRequest, Inspection, ModelState, ModelStatistics } from '../domain/inference.ts'
 import type { ModelRef } from '../domain/model-ref.ts'
+import type { ModelSettings } from '../domain/model-version.ts'
 
 export type { InferAnswer, InferRequest, ModelState, ModelStatistics, Served, Tally } from '../domain/inference.ts'
 
@@ -13,6 +14,8 @@ export interface ModelMetadata extends Inspection {
   readonly versions: readonly string[]
   readonly version: string
   readonly aliases: Readonly<Record<string, string>>
+  /** How its owner wants it run. */
+  readonly settings: Pick<ModelSettings, 'batching' | 'intraOpThreads'> & { readonly modelFile: string }
 }
 
 export interface IndexRow {

@@ -30,6 +30,7 @@ export class Router implements Gateway {
       version: version.version,
       versions: this.#directory.versionsOf(version.name).map((one) => one.version),
       aliases: this.#directory.aliasesOf(version.name),
+      settings: settingsOf(version),
       ...inspection,
     }
   }
@@ -90,4 +91,9 @@ export class Router implements Gateway {
       throw new GatewayError('MODEL_NOT_FOUND', `no model is named '${ref.name}'`, { model: ref.name })
     return versions
   }
+}
+
+function settingsOf({ settings, modelFile }: ModelVersion): ModelMetadata['settings'] {
+  const { batching, intraOpThreads } = settings
+  return { batching, intraOpThreads, modelFile }
 }

@@ -41,6 +41,9 @@ describe('clients of others', { skip }, () => {
     await models.write('acme/unasked', '1', addOne().model)
     for (const type of ['FP32', 'FP16', 'INT64', 'BYTES'] as const)
       await models.write(`types/${type.toLowerCase()}`, '1', identity(type).model)
+    await models.write('acme/größe ✓', '1', addOne().model)
+    await models.write('Ünïcode model', '1', addOne().model)
+    await models.write('stacked', '1', addOne().model)
     await models.writeFile('bad/model', '1', 'model.onnx', 'this is no model')
     server = await ServerProcess.start({
       models: models.dir,

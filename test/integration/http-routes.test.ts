@@ -16,6 +16,8 @@ describe('routes over HTTP', () => {
       assert.deepEqual(json.extensions, [
         'model_repository',
         'model_repository(unload_dependents)',
+        'model_configuration',
+        'classification',
         'statistics',
         'parameters',
         'binary_tensor_data',
@@ -228,6 +230,26 @@ describe('routes over HTTP', () => {
     })
   }
 
+  for (const [path, allow] of [
+    ['/v2', 'HEAD, GET, OPTIONS'],
+    ['/v2/models/acme/churn/ready', 'HEAD, GET, OPTIONS'],
+    ['/v2/models/acme/churn/infer', 'POST, OPTIONS'],
+    ['/v2/infer', 'POST, OPTIONS'],
+    ['/v2/repository/index', 'POST, OPTIONS'],
+  ] as const) {
+    it(`tells which methods ${path} has, and nothing about other origins`, async () => {
+      const http = await startHttp()
+      const { status, headers, text } = await http.send({ method: 'OPTIONS', path, headers: ['origin', 'http://else'] })
+      assert.deepEqual([status, headers.allow, text], [204, allow, ''])
+      assert.equal(headers['access-control-allow-origin'], undefined)
+    })
+  }
+
+  it('tells no methods of what is not there', async () => {
+    const http = await startHttp()
+    assert.equal((await http.send({ method: 'OPTIONS', path: '/nope' })).status, 404)
+  })
+
   it('answers HEAD like GET without a body, errors too', async () => {
     const http = await startHttp()
     const found = await http.send({ method: 'HEAD', path: '/v2' })
@@ -239,11 +261,37 @@ describe('routes over HTTP', () => {
     assert.equal(missing.text, '')
   })
 
-  it('says that the configuration extension is not served', async () => {
+  it('gives the configuration in the words of the extension, with full shapes while requests are not stacked', async () => {
     const http = await startHttp()
-    const answer = await http.get('/v2/models/m/config')
-    assert.equal(answer.status, 501)
-    assert.equal(answer.json.code, 'UNSUPPORTED')
+    const { json } = await http.get('/v2/models/acme/churn/versions/7/config')
+    assert.deepEqual(json, {
+      name: 'acme/churn',
+      platform: 'onnxruntime_onnx',
+      backend: 'onnxruntime',
+      version_policy: { all: {} },
+      max_batch_size: 0,
+      input: [{ name: 'x', data_type: 'TYPE_FP32', dims: [-1, 4, -1] }],
+      output: [{ name: 'y', data_type: 'TYPE_FP32', dims: [-1, 1] }],
+      instance_group: [{ name: 'acme/churn', kind: 'KIND_CPU', count: 1, gpus: [], passive: false }],
+      default_model_filename: 'model.onnx',
+      parameters: { version: { string_value: '7' }, intra_op_threads: { string_value: '1' } },
+    })
+  })
+
+  it('leaves the rows out of the configuration of a model whose requests are stacked', async () => {
+    const http = await startHttp()
+    http.gateway.meta = {
+      signature: {
+        inputs: [{ name: 'text', datatype: 'BYTES', shape: ['N'] }],
+        outputs: [{ name: 'y', datatype: 'INT64', shape: ['N', 2] }],
+      },
+      artifact: { form: 'mapped', isBatchSafe: true },
+    }
+    const { json } = await http.get('/v2/models/m/config')
+    assert.equal(json.max_batch_size, 64)
+    assert.deepEqual(json.dynamic_batching, { max_queue_delay_microseconds: 2000 })
+    assert.deepEqual(json.input, [{ name: 'text', data_type: 'TYPE_STRING', dims: [] }])
+    assert.deepEqual(json.output, [{ name: 'y', data_type: 'TYPE_INT64', dims: [2] }])
   })
 
   it('passes errors of the gateway on with the names they know', async () => {

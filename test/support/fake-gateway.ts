@@ -61,6 +61,11 @@ export class FakeGateway implements Gateway {
       version: ref.version ?? '7',
       versions: ['6', '7'],
       aliases: { champion: '7' },
+      settings: {
+        batching: { mode: 'auto', maxRows: 64, maxDelayMs: 2 },
+        intraOpThreads: 1,
+        modelFile: 'model.onnx',
+      },
       signature: {
         inputs: [{ name: 'x', datatype: 'FP32', shape: ['batch', 4, -1] }],
         outputs: [{ name: 'y', datatype: 'FP32', shape: ['batch', 1] }],

@@ -22,6 +22,7 @@ export const OPTIONS: HttpServerOptions = {
   maxConnectionsPerAddress: 0,
   maxBodyBytes: 1_000_000,
   maxJsonBytes: 200_000,
+  compressMinBytes: 1000,
   maxReceivingBytes: 10_000_000,
   maxDeadlineMs: 600_000,
   defaultModel: null,

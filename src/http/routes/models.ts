@@ -4,6 +4,7 @@ import { GatewayError } from '../../domain/errors.ts'
 import type { ModelRef } from '../../domain/model-ref.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 import { addressOf, methodNotAllowed } from '../app-context.ts'
+import { configBody } from '../config-body.ts'
 import { metadataBody, statisticsBody } from '../model-bodies.ts'
 import type { ModelPath } from '../model-path.ts'
 import { refOf, splitModelPath } from '../model-path.ts'
@@ -36,9 +37,13 @@ async function answerAboutModel(ctx: AppContext, { gateway, walkQuota }: AppDeps
   const ref = refOf(path)
   ctx.state.model = ref.name
   ctx.state.version = ref.version
+  const describe = () => gateway.metadata(ref, ctx.state.signal, () => walkQuota.spend(addressOf(ctx)))
   switch (path.action) {
     case 'metadata':
-      ctx.body = metadataBody(await gateway.metadata(ref, ctx.state.signal, () => walkQuota.spend(addressOf(ctx))))
+      ctx.body = metadataBody(await describe())
+      return
+    case 'config':
+      ctx.body = configBody(await describe())
       return
     case 'ready':
       ctx.body = await readiness(ref, gateway)
@@ -46,11 +51,6 @@ async function answerAboutModel(ctx: AppContext, { gateway, walkQuota }: AppDeps
     case 'stats':
       ctx.body = statisticsBody(await gateway.statistics(ref))
       return
-    case 'config':
-      throw new GatewayError(
-        'UNSUPPORTED',
-        'the model configuration extension is not served; see the metadata of the model',
-      )
   }
 }
 

@@ -6,6 +6,8 @@ import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 export const EXTENSIONS = [
   'model_repository',
   'model_repository(unload_dependents)',
+  'model_configuration',
+  'classification',
   'statistics',
   'parameters',
   'binary_tensor_data',

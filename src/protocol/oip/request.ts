@@ -50,6 +50,7 @@ export class RequestReader {
     const json = new JsonText(jsonBytes === undefined ? body : body.subarray(0, jsonBytes))
     const request = asObject(json.value, 'the body')
     const parameters = parametersOf(request, 'the request')
+    refuseSequences(parameters)
     const inputs = this.#readInputs(
       request.inputs,
       json,
@@ -174,6 +175,15 @@ function checkDatatype(spec: TensorSpec, datatype: unknown): void {
 function asObject(value: unknown, what: string): JsonObject {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject
   throw badRequest(`${what} is ${describe(value)}; wanted an object`)
+}
+
+/** Sequences keep state between requests, which nothing here does. 0 and '' are how clients say "no sequence". */
+function refuseSequences(parameters: JsonObject | undefined): void {
+  if (parameters === undefined) return
+  const { sequence_id: id, sequence_start: isStart, sequence_end: isEnd } = parameters
+  const isNone = id === undefined || id === 0 || id === ''
+  if (isNone && isStart !== true && isEnd !== true) return
+  throw unsupported('sequences are not supported; models are run without any state between requests')
 }
 
 /** Parameters are open to extensions: unknown ones mean nothing here. Those that would change what is read are refused. */

@@ -5,6 +5,8 @@ export interface RequestedOutput {
   readonly name: string
   /** Raw bytes after the JSON rather than a list in it. */
   readonly isBinary: boolean
+  /** So many of the best classes are wanted instead of the tensor. */
+  readonly classes?: number
 }
 
 export class RequestedOutputs {
@@ -21,7 +23,7 @@ export class RequestedOutputs {
 
   /**
    * `outputs`: the request's list, absent or empty for all. `binaryByDefault`: its parameter `binary_data_output`.
-   * @throws GatewayError BAD_REQUEST, TENSOR_MISMATCH for an output the model has not, UNSUPPORTED for classification
+   * @throws GatewayError BAD_REQUEST, TENSOR_MISMATCH for an output the model has not, UNSUPPORTED for shared memory
    */
   choose(outputs: unknown, binaryByDefault: unknown): readonly RequestedOutput[] {
     const isBinary = flag(binaryByDefault, 'parameters.binary_data_output') ?? false
@@ -43,13 +45,13 @@ export class RequestedOutputs {
       classification,
       shared_memory_region: region,
     } = fields(parameters, `parameters of output ${describe(name)}`)
-    if (classification !== undefined && classification !== 0) {
-      throw unsupported(
-        `output ${describe(name)} asks for classification, which is not supported; ask for the tensor and rank it yourself`,
-      )
-    }
     if (region !== undefined) throw unsupported('shared memory regions are not supported; the answer carries the data')
-    return { name, isBinary: flag(binary, `parameters.binary_data of output ${describe(name)}`) ?? isBinary }
+    const classes = countOf(classification, `parameters.classification of output ${describe(name)}`)
+    return {
+      name,
+      isBinary: flag(binary, `parameters.binary_data of output ${describe(name)}`) ?? isBinary,
+      ...(classes > 0 && { classes }),
+    }
   }
 }
 
@@ -62,4 +64,11 @@ function fields(value: unknown, what: string): Readonly<Record<string, unknown>>
 function flag(value: unknown, what: string): boolean | undefined {
   if (value === undefined || typeof value === 'boolean') return value
   throw badRequest(`${what} is ${describe(value)}; wanted true or false`)
+}
+
+/** 0 where nothing is asked for. */
+function countOf(value: unknown, what: string): number {
+  if (value === undefined) return 0
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+  throw badRequest(`${what} is ${describe(value)}; wanted a number of classes`)
 }

@@ -3,6 +3,7 @@
  * asked for. The text that every answer shares is made once.
  */
 import type { Tensor, TensorSpec } from '../../domain/tensor-types.ts'
+import { classified } from './classification.ts'
 import { elementsToJson, stringText } from './number-text.ts'
 import { bytesFromElements } from './raw-data.ts'
 import type { RequestedOutput } from './requested-outputs.ts'
@@ -19,23 +20,25 @@ export class ResponseWriter {
 
   constructor(model: string, version: string, outputs: readonly TensorSpec[]) {
     this.#head = `{"model_name":${stringText(model)},"model_version":${stringText(version)},`
-    this.#outputHeads = new Map(
-      outputs.map(({ name, datatype }) => [name, `{"name":${stringText(name)},"datatype":"${datatype}","shape":[`]),
-    )
+    this.#outputHeads = new Map(outputs.map((output) => [output.name, headOf(output)]))
   }
 
-  /** `tensors[i]` answers `outputs[i]`. */
+  /** `tensors[i]` answers `outputs[i]`. @throws GatewayError BAD_REQUEST for classes of what cannot be ranked */
   write(id: string | undefined, outputs: readonly RequestedOutput[], tensors: readonly Tensor[]): EncodedResponse {
     let json = this.#head
     if (id !== undefined) json += `"id":${stringText(id)},`
     json += '"outputs":['
     const binary: Uint8Array[] = []
     for (let i = 0; i < tensors.length; i++) {
-      const tensor = tensors[i]
-      if (tensor === undefined) continue
+      const given = tensors[i]
+      if (given === undefined) continue
+      const wanted = outputs[i]
+      const classes = wanted?.classes
+      const tensor = classes === undefined ? given : classified(given, classes)
+      const head = classes === undefined ? this.#outputHeads.get(tensor.name) : headOf(tensor)
       if (i > 0) json += ','
-      json += `${this.#outputHeads.get(tensor.name) ?? ''}${tensor.shape.join(',')}]`
-      if (outputs[i]?.isBinary === true) {
+      json += `${head ?? ''}${tensor.shape.join(',')}]`
+      if (wanted?.isBinary === true) {
         const bytes = bytesFromElements(tensor.data)
         binary.push(bytes)
         json += `,"parameters":{"binary_data_size":${bytes.length}}}`
@@ -45,4 +48,8 @@ export class ResponseWriter {
     }
     return { json: `${json}]}`, binary }
   }
+}
+
+function headOf({ name, datatype }: Pick<Tensor, 'name' | 'datatype'>): string {
+  return `{"name":${stringText(name)},"datatype":"${datatype}","shape":[`
 }

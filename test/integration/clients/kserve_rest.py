@@ -67,6 +67,26 @@ async def check_a_plain_dictionary_is_a_request_too():
         assert answer.outputs[0].data == [2, 3, 4, 5]
 
 
+async def check_large_answers_that_come_compressed_unasked():
+    large = np.zeros((20_000, 4), dtype=np.float32)
+    async with client() as rest:
+        for binary_out in (False, True):
+            seen = {}
+            data = request(large, binary=True, binary_out=binary_out)
+            answer = await rest.infer(BASE, data, model_name=f"{MODEL}/versions/1", response_headers=seen)
+            np.testing.assert_array_equal(answer.outputs[0].as_numpy(), large + 1)
+            assert seen["content-encoding"] == "gzip", seen
+
+
+async def check_names_with_blanks_and_beyond_ascii():
+    async with client() as rest:
+        for name in ("acme/größe ✓", "Ünïcode model"):
+            assert await rest.is_model_ready(BASE, name)
+            answer = await rest.infer(BASE, request(model=name), model_name=name)
+            assert answer.model_name == name
+            np.testing.assert_array_equal(answer.outputs[0].as_numpy(), X + 1)
+
+
 async def check_errors_are_raised_with_status_and_message():
     async with client() as rest:
         for name, data, status, text in (

@@ -32,6 +32,30 @@ async def check_many_inferences_at_once():
             np.testing.assert_array_equal(answer.as_numpy("y"), X + i + 1)
 
 
+async def check_configuration_statistics_and_names_beyond_ascii():
+    async with http.InferenceServerClient(checks.url()) as client:
+        for name in (MODEL, "acme/größe ✓", "Ünïcode model"):
+            assert (await client.get_model_config(name, "1"))["name"] == name
+            answer = await client.infer(name, inputs(), model_version="1")
+            np.testing.assert_array_equal(answer.as_numpy("y"), X + 1)
+            rows = (await client.get_inference_statistics(name, "1"))["model_stats"]
+            assert [row["name"] for row in rows] == [name] and rows[0]["memory_usage"][0]["byte_size"] > 0
+
+
+async def check_large_answers_compressed_or_not():
+    large = np.zeros((20_000, 4), dtype=np.float32)
+    async with http.InferenceServerClient(checks.url()) as client:
+        for algorithm in (None, "gzip", "deflate"):
+            answer = await client.infer(
+                MODEL,
+                inputs(large),
+                model_version="1",
+                request_compression_algorithm=algorithm,
+                response_compression_algorithm=algorithm,
+            )
+            np.testing.assert_array_equal(answer.as_numpy("y"), large + 1)
+
+
 async def check_errors_are_raised():
     async with http.InferenceServerClient(checks.url()) as client:
         try:

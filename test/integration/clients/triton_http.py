@@ -1,5 +1,7 @@
 """tritonclient.http, as its users call it."""
 
+import time
+
 import checks
 import numpy as np
 import tritonclient.http as http
@@ -81,6 +83,69 @@ def check_infer_compressed_both_ways(client):
         np.testing.assert_array_equal(answer.as_numpy("y"), X + 1)
 
 
+def check_large_answers_come_compressed_when_asked_for(client):
+    large = np.zeros((20_000, 4), dtype=np.float32)
+    for algorithm in ("gzip", "deflate"):
+        for binary in (True, False):
+            answer = client.infer(
+                MODEL,
+                inputs(large),
+                model_version="1",
+                outputs=[http.InferRequestedOutput("y", binary_data=binary)],
+                request_compression_algorithm=algorithm,
+                response_compression_algorithm=algorithm,
+            )
+            np.testing.assert_array_equal(answer.as_numpy("y"), large + 1)
+            assert answer.get_response()["outputs"][0]["shape"] == [20_000, 4]
+
+
+def check_names_with_blanks_and_beyond_ascii(client):
+    for name in ("acme/größe ✓", "Ünïcode model"):
+        assert client.is_model_ready(name)
+        assert client.get_model_metadata(name)["name"] == name
+        assert client.get_model_config(name, "1")["name"] == name
+        answer = client.infer(name, inputs())
+        assert answer.get_response()["model_name"] == name
+        np.testing.assert_array_equal(answer.as_numpy("y"), X + 1)
+        assert [row["name"] for row in client.get_inference_statistics(name)["model_stats"]] == [name]
+        client.unload_model(name)
+        client.load_model(name)
+        rows = {row["name"]: row["state"] for row in client.get_model_repository_index()}
+        assert rows[name] == "READY", rows
+
+
+def check_the_best_classes_of_an_output(client):
+    scores = np.array([[0.5, 2, 1, -1], [4, 3, 2, 1]], dtype=np.float32)
+    for binary in (True, False):
+        wanted = [http.InferRequestedOutput("y", binary_data=binary, class_count=2)]
+        best = client.infer(MODEL, inputs(scores), model_version="1", outputs=wanted).as_numpy("y")
+        texts = [[w if isinstance(w, str) else w.decode() for w in row] for row in best]
+        assert texts == [["3.000000:1", "2.000000:2"], ["5.000000:0", "4.000000:1"]], texts
+
+
+def check_model_configuration(client):
+    config = client.get_model_config("acme/churn", "1")
+    assert config["name"] == MODEL and config["platform"] == "onnxruntime_onnx" and config["backend"] == "onnxruntime"
+    client.infer("stacked", inputs())
+    deadline = time.monotonic() + 30
+    while True:
+        config = client.get_model_config("stacked")
+        if config["max_batch_size"] > 0 or time.monotonic() > deadline:
+            break
+    # Found safe to stack, so that the rows are the server's to choose.
+    assert config["max_batch_size"] == 64 and config["dynamic_batching"]["max_queue_delay_microseconds"] == 0, config
+    assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]
+    assert config["output"] == [{"name": "y", "data_type": "TYPE_FP32", "dims": [4]}]
+    assert config["instance_group"][0]["kind"] == "KIND_CPU"
+    raises(404, "acme/nope", client.get_model_config, "acme/nope")
+
+
+def check_parameters_of_a_request(client):
+    answer = client.infer(MODEL, inputs(), model_version="1", priority=2, timeout=1, parameters={"note": "mine"})
+    np.testing.assert_array_equal(answer.as_numpy("y"), X + 1)
+    raises(501, "sequences", client.infer, MODEL, inputs(), model_version="1", sequence_id=7, sequence_start=True)
+
+
 def check_infer_in_the_background(client):
     pending = [client.async_infer(MODEL, inputs(X + i), model_version="1") for i in range(16)]
     for i, one in enumerate(pending):
@@ -122,6 +187,9 @@ def check_statistics(client):
     one = client.get_inference_statistics("types/fp32", "1")["model_stats"]
     assert [row["name"] for row in one] == ["types/fp32"]
     assert one[0]["inference_stats"]["success"]["count"] >= 1
+    assert one[0]["inference_count"] >= 1 and one[0]["execution_count"] >= 1
+    assert [(use["type"], use["id"]) for use in one[0]["memory_usage"]] == [("CPU", 0)]
+    assert one[0]["memory_usage"][0]["byte_size"] > 0
     every = client.get_inference_statistics()["model_stats"]
     assert "types/fp32" in [row["name"] for row in every]
 

@@ -20,6 +20,7 @@ describe('readHead', () => {
       contentLength: '12',
       contentEncoding: 'gzip',
       transferEncoding: undefined,
+      acceptEncoding: undefined,
       host: undefined,
       inferKey: '',
     })
@@ -36,6 +37,7 @@ describe('readHead', () => {
       contentLength: undefined,
       contentEncoding: undefined,
       transferEncoding: undefined,
+      acceptEncoding: undefined,
       host: undefined,
       inferKey: '',
     })

@@ -142,6 +142,11 @@ describe('the router', () => {
       version: '1',
       versions: ['1', '2'],
       aliases: { champion: '1' },
+      settings: {
+        batching: { mode: 'auto', maxRows: 64, maxDelayMs: 0 },
+        intraOpThreads: 1,
+        modelFile: 'model.onnx',
+      },
       signature: { inputs: [], outputs: [] },
       artifact: { form: 'mapped' },
     })

@@ -80,11 +80,6 @@ describe('RequestReader on JSON', () => {
     refuses(() => read({ id: 1, inputs: [GOOD] }), 'BAD_REQUEST', /^id is 1; wanted a string/)
   })
 
-  it('ignores parameters that mean nothing to it', () => {
-    const parameters = { sequence_id: 4, priority: 1, anything: 'x' }
-    assert.equal(read({ parameters, inputs: [{ ...GOOD, parameters }] }).inputs.length, 1)
-  })
-
   it('is not moved by prototype keys', () => {
     const text =
       '{"__proto__":{"id":"evil","outputs":[]},"constructor":1,"inputs":[{"__proto__":{"data":[9,9]},"name":"features","datatype":"FP32","shape":[1,2],"data":[1,2]}]}'
@@ -363,8 +358,26 @@ describe('RequestReader on outputs', () => {
     refuses(() => outputs(undefined, { binary_data_output: 1 }), 'BAD_REQUEST', /binary_data_output is 1/)
   })
 
-  it('says of classification and shared memory that they are not supported', () => {
-    refuses(() => outputs([{ name: 'label', parameters: { classification: 3 } }]), 'UNSUPPORTED', /classification/)
+  it('reads how many classes are wanted, 0 meaning the tensor itself', () => {
+    const named = (classification: unknown) => outputs([{ name: 'label', parameters: { classification } }])
+    assert.deepEqual(named(3), [{ name: 'label', isBinary: false, classes: 3 }])
+    assert.deepEqual(named(0), [{ name: 'label', isBinary: false }])
+    for (const wrong of [-1, 1.5, '3', null]) refuses(() => named(wrong), 'BAD_REQUEST', /a number of classes/)
+  })
+
+  it('passes over parameters that mean nothing here, and refuses sequences', () => {
+    const meaningless = { timeout: 1_000, priority: 3, triton_note: 'x', sequence_id: 0, sequence_start: false, own: 1 }
+    assert.equal(read({ inputs: [{ ...GOOD, parameters: meaningless }], parameters: meaningless }).inputs.length, 1)
+    for (const parameters of [
+      { sequence_id: 7 },
+      { sequence_id: 'a' },
+      { sequence_start: true },
+      { sequence_end: true },
+    ])
+      refuses(() => read({ inputs: [GOOD], parameters }), 'UNSUPPORTED', /sequences/)
+  })
+
+  it('says of shared memory that it is not supported', () => {
     refuses(
       () => outputs([{ name: 'label', parameters: { shared_memory_region: 'r' } }]),
       'UNSUPPORTED',
