@@ -5,6 +5,7 @@ import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import { readMemoryPressure } from '../child/memory-pressure.ts'
+import type { Quarantine } from '../replica/quarantine.ts'
 import type { Recycler } from '../replica/recycler.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
 import type { WorkerQueues } from '../scheduler/worker-queues.ts'
@@ -22,6 +23,7 @@ export interface Observed {
   readonly artifacts: SharedArtifacts
   readonly vitals: WorkerVitals
   readonly recycler: Pick<Recycler<Worker>, 'drifts'>
+  readonly quarantine: Quarantine
 }
 
 export type ReplicaCounters = ReturnType<typeof observeReplica>
@@ -40,9 +42,10 @@ export function observeReplica(metrics: Metrics) {
 }
 
 function observeGauges(metrics: Metrics, observed: Observed): void {
-  const { table, placements, ledger, queues, pool, recycler, artifacts, vitals } = observed
+  const { table, placements, ledger, queues, pool, recycler, artifacts, vitals, quarantine } = observed
   metrics.observe('modelmux_models_resident', () => countReady(table))
   metrics.observe('modelmux_leases', () => table.pending.leases)
+  metrics.observe('modelmux_models_quarantined', () => quarantine.size)
   metrics.observe('modelmux_placements_open', () => placements.size)
   metrics.observe('modelmux_ledger_bytes', () => {
     // What is awaited is promised, not used: it is no part of the sum.

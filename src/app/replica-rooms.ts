@@ -25,15 +25,18 @@ import { ModelPaces } from '../replica/model-paces.ts'
 import { Replica } from '../replica/replica.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
 import type { Resident } from '../replica/residents.ts'
-import { batchingOf, demandOf } from '../replica/residents.ts'
+import { batchingOf, demandOf, formOf } from '../replica/residents.ts'
 import type { SessionWorker } from '../replica/session-worker.ts'
 import { Sessions } from '../replica/sessions.ts'
 import { StatisticsTable } from '../replica/statistics.ts'
 import { DrainRate } from '../scheduler/drain-rate.ts'
 import { Estimates } from '../scheduler/estimates.ts'
 import { Occupancy } from '../scheduler/occupancy.ts'
+import { mayDuplicate } from '../scheduler/steal.ts'
 import { WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { HandOverReport, OpenReport } from '../worker/messages.ts'
+import type { BlameMeans, BlameWatch } from './blame-rooms.ts'
+import { blameRooms } from './blame-rooms.ts'
 
 /** The artifact room as a replica needs it. */
 export interface ReplicaArtifacts extends Artifacts {
@@ -45,7 +48,7 @@ export interface ReplicaArtifacts extends Artifacts {
 }
 
 /** What happens in a replica, for logs, metrics and the probe. Called synchronously; must not throw. */
-export interface ReplicaWatch {
+export interface ReplicaWatch extends BlameWatch {
   onCacheEvent(event: CacheEvent): void
   onLoadEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
   onOpened(placement: Placement, report: OpenReport): void
@@ -58,11 +61,12 @@ export interface ReplicaWatch {
 export interface RoomsOptions {
   readonly id: string
   readonly clock: Clock
-  readonly config: Pick<Config, 'cache' | 'scheduler' | 'server' | 'worker'>
+  readonly config: Pick<Config, 'cache' | 'scheduler' | 'server' | 'worker' | 'quarantine'>
   readonly memoryBytes: number
   /** Memory mappings that models may take in one worker. */
   readonly maxMappings: number
   readonly artifacts: ReplicaArtifacts
+  readonly blame: BlameMeans
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
   /** In [0, 1). */
   readonly random: () => number
@@ -116,7 +120,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     limits: { ...scheduler, maxBytes: HAND_OVER_BYTES },
     view: {
       pace: (key) => paces.paceOf(key),
-      canRun: (key) => delays.mayRun(key, queues, clock.now()),
+      canRun: (key) => !isKept(key) && delays.mayRun(key, queues, clock.now()),
       stealCost: (key, workerId) => paces.stealCost(key, workerId),
       fixedHome: (key) => paces.fixedHome(key),
     },
@@ -125,15 +129,16 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     table,
     placements,
     residents,
-    workerOf: (workerId) => workers.get(workerId),
+    workerOf,
     fileOf: (resident) =>
       clock.now() - resident.checkedAt <= CHECK_FRESH_MS ? artifacts.fileOf(resident.manifest) : checkedFile(resident),
     onOpened: (placement, report) => watch.onOpened(placement, report),
     onOpenFailed: (key, error) => {
       watch.onOpenFailed(key, error)
       table.fail(key, error)
-      dispatcher.refuse(key, error)
+      dispatcher.refuse(key, () => error)
     },
+    onOpenDied: (key, died) => blame.openDied(key, died),
   })
   const dispatcher = new Dispatcher({
     clock,
@@ -151,6 +156,26 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       if (resident !== undefined) resident.runs += report.runs
       watch.onHandedBack(resident, report, items)
     },
+    onDied: (handOver, died) => blame.handOverDied(handOver, died),
+    isTrusted: (key) => damage.isTrusted(key),
+    onUntrusted: (requests) => damage.sendBack(requests),
+  })
+  const { blame, damage, trials, quarantine } = blameRooms({
+    ...options.blame,
+    clock,
+    config,
+    table,
+    placements,
+    residents,
+    sessions,
+    estimates,
+    dispatcher,
+    loadAgain: (request) => replica.loadAgain(request),
+    onAnswered: (request, report) => {
+      statistics.handOver(request.key, report)
+      watch.onHandedBack(residents.get(request.key), report, [request])
+    },
+    watch,
   })
   const loads = new Loads({
     table,
@@ -160,7 +185,11 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     parallel: scheduler.loads,
     roomWaitMs: scheduler.roomWaitMs,
     clock,
-    onEnded: (version, load, error) => watch.onLoadEnded(version, load, error),
+    onEnded: (version, load, error) => {
+      if (error === undefined) quarantine.compiled(version)
+      else quarantine.compileFailed(version, error)
+      watch.onLoadEnded(version, load, error)
+    },
   })
   const occupancy = new Occupancy()
   const replica = new Replica({
@@ -178,11 +207,25 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     sessions,
     dispatcher,
     occupancy,
+    quarantine,
     drainRate: new DrainRate(clock.now()),
     statistics,
     limits: scheduler,
     deadlineMs: server.deadlineMs,
   })
+
+  function workerOf(workerId: string): SessionWorker | undefined {
+    // One that has not got its slot yet, or has left it, is given nothing; sessions are opened and closed there all the same.
+    return dispatcher.worker(workerId) ?? trials.worker(workerId) ?? workers.get(workerId)
+  }
+
+  /** Kept from workers: its files are being looked at, or the one session it may have is the spare's. */
+  function isKept(key: string): boolean {
+    if (blame.isHeld(key)) return true
+    if (!trials.isTrying(key)) return false
+    const resident = residents.get(key)
+    return resident !== undefined && !mayDuplicate(formOf(resident.manifest))
+  }
 
   async function checkedFile(resident: Resident): Promise<string> {
     if (!(await artifacts.checkFiles(resident.manifest))) throw damaged(resident.version)
@@ -201,7 +244,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   function applyBatching(resident: Resident): void {
     const batching = batchingOf(resident)
     for (const { id: placementId, workerId } of placements.ofKey(resident.version.key))
-      workers.get(workerId)?.setBatching(placementId, batching)
+      workerOf(workerId)?.setBatching(placementId, batching)
   }
 
   return {
@@ -216,6 +259,9 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     loads,
     residents,
     occupancy,
+    quarantine,
+    damage,
+    trials,
     workerUp(worker: SessionWorker): void {
       workers.set(worker.id, worker)
       dispatcher.workerUp(worker)
@@ -254,6 +300,8 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       replica.drain()
       table.close(new GatewayError('DRAINING', 'the server is shutting down'))
       const isWhole = await dispatcher.idle(timeoutMs)
+      trials.close()
+      quarantine.close()
       dispatcher.close()
       return isWhole
     },

@@ -1,6 +1,8 @@
 /** Starts one replica of this process: its rooms, its worker processes, and what logs and metrics learn of them. */
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
+import { QuarantineFolder } from '../artifact/quarantine-folder.ts'
 import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
@@ -16,6 +18,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Load, StagedSource } from '../replica/loads.ts'
 import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
+import type { Quarantine } from '../replica/quarantine.ts'
 import { Rechecker } from '../replica/rechecker.ts'
 import { Recycler } from '../replica/recycler.ts'
 import type { Replica } from '../replica/replica.ts'
@@ -24,8 +27,10 @@ import type { ChildLines } from '../telemetry/child-lines.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { MemoryGuard } from '../worker/memory-guard.ts'
+import { SpareWorker } from '../worker/spare-worker.ts'
 import type { Worker } from '../worker/worker.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
+import { blameWatch } from './blame-watch.ts'
 import { budgetBytes, workerLimits } from './memory-limits.ts'
 import type { ReplicaOverview } from './overview.ts'
 import { replicaOverview } from './overview.ts'
@@ -64,6 +69,10 @@ export interface RunningReplica {
   overview(top: number): Promise<ReplicaOverview>
   /** Replaces the process of a worker by a fresh one; nobody waits for it. @throws Error when none came up, and the old one stays */
   recycle(worker: string, reason: string): Promise<void>
+  /** Which models are refused, and their release. */
+  readonly quarantine: Quarantine
+  /** Files, as paths in the cache folder, were found not to be what was written, and are gone. */
+  filesDamaged(paths: readonly string[]): void
   /** Waits for what is inside, then ends the workers. Idempotent. @returns false when something was cut off after `timeoutMs` */
   stop(timeoutMs: number): Promise<boolean>
 }
@@ -102,6 +111,23 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       rooms.applyManifest(version, manifest)
     },
   })
+  const spare = new SpareWorker({
+    clock,
+    idleMs: workerConfig.spareIdleMs,
+    graceMs: workerConfig.stopGraceMs,
+    device,
+    spawn: deps.spawn,
+    onLine: (id, line) => childLines.line(id, line),
+    onUp: (worker) => log.event('worker.up', { worker: worker.id, pid: worker.pid }),
+    onDown: (worker, exit) => {
+      log.event('worker.down', { worker: worker.id, ...exit })
+      childLines.end(worker.id)
+    },
+  })
+  const records = new QuarantineFolder({
+    cache: resolve(config.cache.dir),
+    onUnreadable: (file, err) => log.event('quarantine.unreadable', { file, err }),
+  })
   const rooms: ReplicaRooms = replicaRooms({
     id: deps.id,
     clock,
@@ -110,8 +136,16 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     maxMappings,
     artifacts,
     stage: deps.stage,
+    blame: {
+      spare,
+      records,
+      initial: await records.read(),
+      conditions: judgedUnder(config, artifacts.ortVersion),
+      verify: (artifact) => artifacts.verify(artifact),
+    },
     random: Math.random,
     watch: {
+      ...blameWatch(log, metrics),
       onCacheEvent,
       onLoadEnded: (version, load, error) => {
         const outcome = error === undefined ? (load.hasCompiled ? 'compiled' : 'loaded') : error.code
@@ -160,7 +194,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const guard = new MemoryGuard({
     clock,
     limits: workerLimits(workerConfig, workerCount, memoryBytes, limitBytes),
-    workers: () => pool.everyWorker,
+    workers: () => [...pool.everyWorker, ...spare.workers],
     chargedBytes: (workerId) => placements.costOf(workerId).privateBytes,
     onOver: (worker, privateBytes) => log.event('worker.over-memory', { worker, privateBytes }),
   })
@@ -219,11 +253,12 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     vitals.close()
     recycler.close()
     const isWhole = await rooms.stop(timeoutMs)
-    await pool.close(workerConfig.stopGraceMs)
+    await Promise.all([pool.close(workerConfig.stopGraceMs), spare.close(workerConfig.stopGraceMs)])
     return isWhole
   }
 
-  counters.observe({ table, placements, ledger, queues, pool, recycler, artifacts, vitals })
+  const { quarantine } = rooms
+  counters.observe({ table, placements, ledger, queues, pool, recycler, artifacts, vitals, quarantine })
   await pool.start().catch(async (error: unknown) => {
     vitals.close()
     await pool.close(0)
@@ -232,8 +267,10 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   return {
     replica,
     recycle: async (slot, reason) => void (await recycler.recycle(slot, reason)),
+    quarantine,
     applySettings: (version) => rooms.applySettings(version),
     overview: (top) => replicaOverview({ ...deps, rooms, pool, vitals }, top),
+    filesDamaged: (paths) => rooms.damage.found(paths),
     stop: (timeoutMs) => (stopped ??= stop(timeoutMs)),
   }
 }
@@ -242,6 +279,15 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
 function compileOutcome({ timings }: Load, error: GatewayError | undefined): string | undefined {
   if (timings.compile !== undefined) return 'compiled'
   return timings.fetch === undefined ? undefined : error?.code
+}
+
+/** A model that failed under other conditions may not fail under these. */
+function judgedUnder({ artifact }: Config, ortVersion: string): { work: string; compile: string } {
+  const { compileDeadlineMs, compileDeadlineMsPerMiB, checkMs, compileMemoryBytes, compileMemoryFactor } = artifact
+  const limits = { compileDeadlineMs, compileDeadlineMsPerMiB, checkMs, compileMemoryBytes, compileMemoryFactor }
+  const told = Object.entries(limits).map(([name, value]) => `${name}=${value}`)
+  const work = `onnxruntime=${ortVersion}`
+  return { work, compile: [work, ...told].join(' ') }
 }
 
 async function mappingLimit(): Promise<number> {

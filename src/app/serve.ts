@@ -68,6 +68,7 @@ const OVERVIEW_EVENTS = 50
 /** Pins and rollouts are tried again for as long as they stand, at most this far apart. */
 const RETRY = { baseMs: 1000, maxMs: 60_000 }
 const NEVER = new AbortController().signal
+const QUARANTINE_SWEEP_MS = 86_400_000
 
 /** @throws ListenError, FolderInUseError and whatever else a start fails with; everything that was started is ended by then */
 export async function startServe(config: Config, clock: Clock = systemClock): Promise<RunningServer> {
@@ -111,8 +112,10 @@ async function startGateway(base: Base): Promise<Behind> {
     probeDevice(one, { clock, onLine: (line) => childLines.line(`probe of ${one}`, line) }),
   )
   log.event('device.chosen', { device, wanted: config.device.use, reason })
+  let filesDamaged = (_paths: readonly string[]): void => {}
   const artifacts = await SharedArtifacts.open({
     ...artifactOptions(config, device),
+    onCorrupt: (paths) => filesDamaged(paths),
     version,
     clock,
     spawn: orphans.spawn,
@@ -157,7 +160,8 @@ async function startGateway(base: Base): Promise<Behind> {
     onResident: (one) => rollouts.watch(one),
     onGone: (one) => rollouts.forget(one),
   })
-  const { replica } = running
+  const { replica, quarantine } = running
+  filesDamaged = (paths) => running.filesDamaged(paths)
   // Runs before the artifacts close; a server that drained has stopped it already.
   teardown.add(() => running.stop(0))
   const pins: Pins = new Pins({
@@ -172,7 +176,12 @@ async function startGateway(base: Base): Promise<Behind> {
   })
   teardown.add(() => pins.close())
   let isScanned = false
+  const sweepQuarantine = () =>
+    quarantine.sweep(({ model, key }) => registry.versionsOf(model).some((one) => one.key === key))
   detach(registry.initialScan.then(() => (isScanned = true)))
+  detach(registry.initialScan.then(sweepQuarantine))
+  const sweeping = clock.every(QUARANTINE_SWEEP_MS, sweepQuarantine)
+  teardown.add(() => sweeping.cancel())
   registry.onChange((change) => {
     // Thousands that were there at the start are one event of the scan.
     if (isScanned && change.kind !== 'aliases') log.event(`model.${change.kind}`, { key: change.version.key })

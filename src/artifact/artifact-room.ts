@@ -56,7 +56,7 @@ export interface ArtifactRoom {
    */
   pageIn(manifest: Manifest, signal?: AbortSignal): Promise<PagedIn>
 
-  /** Digests the artifact's files in the background; a corrupt one takes its artifact with it. Returns the corrupt paths. */
+  /** Digests the artifact's files for somebody who waits; a corrupt one takes its artifact with it. @returns the corrupt paths, its manifest's when it is gone */
   verify(artifact: string): Promise<readonly string[]>
 
   /** Absolute path of the file to open. */

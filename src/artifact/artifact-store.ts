@@ -85,7 +85,7 @@ export class ArtifactStore implements ArtifactRoom {
       bytesPerSecond: options.scrubBytesPerSecond,
       clock,
       index,
-      verify: (artifact) => this.verify(artifact),
+      verify: (artifact) => this.#verify(artifact, false),
       isIdle: () => pool.queued.background === 0,
     })
   }
@@ -197,8 +197,7 @@ export class ArtifactStore implements ArtifactRoom {
   }
 
   async verify(artifact: string): Promise<readonly string[]> {
-    const manifest = this.#parts.index.get(artifact)
-    return manifest === undefined ? [] : await this.#removeIfCorrupt(manifest, await this.#integrity.verify(manifest))
+    return await this.#verify(artifact, true)
   }
 
   /** Takes the artifact off the disk, manifest first; open sessions keep what they mapped. */
@@ -287,6 +286,13 @@ export class ArtifactStore implements ArtifactRoom {
     return corrupt
   }
 
+  /** What is not listed any more was taken away for being corrupt, as far as those are concerned who hold it. */
+  async #verify(artifact: string, isWaitedFor: boolean): Promise<readonly string[]> {
+    const manifest = this.#parts.index.get(artifact)
+    if (manifest === undefined) return [manifestFile(artifact)]
+    return await this.#removeIfCorrupt(manifest, await this.#integrity.verify(manifest, isWaitedFor))
+  }
+
   async #removeIfCorrupt(manifest: Manifest, corrupt: readonly string[]): Promise<readonly string[]> {
     if (corrupt.length === 0) return corrupt
     this.#event('artifact.corrupt', { artifact: manifest.artifact, files: corrupt.length, first: corrupt[0] ?? '' })
@@ -296,6 +302,7 @@ export class ArtifactStore implements ArtifactRoom {
       await rm(join(this.#dir, path), { force: true })
     }
     await this.remove(manifest.artifact)
+    this.#parts.host.onCorrupt?.(corrupt)
     return corrupt
   }
 

@@ -46,11 +46,11 @@ export class Integrity {
   }
 
   /** Digests all files of the artifact, whatever is known. */
-  async verify(manifest: Manifest): Promise<readonly string[]> {
+  async verify(manifest: Manifest, isWaitedFor: boolean): Promise<readonly string[]> {
     const states = await Promise.all(
       filesOf(manifest).map(async (file) => ({ file, identity: await identityOf(join(this.#cache, file.path)) })),
     )
-    return await this.#digest(states, false)
+    return await this.#digest(states, isWaitedFor)
   }
 
   /** Content that was just written by us, or just digested. */

@@ -8,11 +8,13 @@
  *   tmp/               staging, on the same file system so that rename works
  *   journal/           what happened here, written by the process and not by this room
  *   owner/             whose folder it is, and where to ask
+ *   quarantine/        models that are refused, one file each
  *   sources.jsonl      which source bytes a source id stood for, so that a restart digests nothing again
  */
 export const blobsFolder = 'blobs'
 export const stagingFolder = 'tmp'
 export const ownerFolder = 'owner'
+export const quarantineFolder = 'quarantine'
 export const sourcesFile = 'sources.jsonl'
 
 export function manifestFile(artifact: string): string {

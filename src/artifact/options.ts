@@ -68,6 +68,8 @@ export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'com
   readonly collectMs?: number
   /** Structured events for logs and metrics. */
   onEvent?(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
+  /** Files, as paths in the cache folder, were found not to be what was written; their artifacts are gone. */
+  onCorrupt?(paths: readonly string[]): void
   /** Lines that compiler children wrote. */
   onLine?(pid: number, line: string): void
 }

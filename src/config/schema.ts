@@ -211,6 +211,26 @@ const worker = section('Processes that run models.', {
     200,
     'Pages a second that workers wait for the disk for, together, while requests are served, before memory.major-faults is logged; 0 = never.',
   ),
+  maxSuspects: whole(
+    1000,
+    'Requests that may wait to be run alone in a spare worker, after a worker died under several at once.',
+    { min: 1 },
+  ),
+  spareIdleMs: milliseconds(60_000, 'How long that spare worker is kept when nothing is to be run there.'),
+})
+
+const quarantine = section('Models that crash or hang their workers.', {
+  strikes: whole(2, "Crashes and hangs proven to be the model's own, by different requests, that get it refused,", {
+    min: 1,
+    max: 100,
+  }),
+  windowMs: milliseconds(600_000, 'when they happen within this time.', { min: 1000 }),
+  expireMs: wholeOrNull(
+    'Milliseconds until a refused model is tried again by itself; null = not before it is released.',
+    {
+      min: 1000,
+    },
+  ),
 })
 
 const scheduler = section('Queues and batches.', {
@@ -267,6 +287,7 @@ export const configSchema = z.strictObject({
   artifact,
   device,
   worker,
+  quarantine,
   scheduler,
   telemetry,
 })

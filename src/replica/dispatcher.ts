@@ -13,6 +13,8 @@ import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
 import type { HandOver, WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
+import { answer } from './answer.ts'
+import { WorkerDied } from './death.ts'
 import { Lane } from './lane.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
@@ -34,16 +36,29 @@ export interface DispatcherOptions {
   /** There was no room to open the model in a worker that is not its home. */
   readonly onNoRoom: (key: string) => void
   readonly onHandedBack: (handOver: HandOver<ReplicaRequest>, report: HandOverReport) => void
+  /**
+   * A worker died while it was at this hand-over, or at the open that the hand-over waited for. Its requests are the callee's from
+   * now on: it ends each and calls `release`, or calls `takeBack` and hands it in again.
+   */
+  readonly onDied: (handOver: HandOver<ReplicaRequest>, died: WorkerDied) => void
+  /** May answers of this model be given out? No when the files behind its sessions turned out to be damaged. */
+  readonly isTrusted: (key: string) => boolean
+  /** Requests whose answers may not be given out; the callee's as with `onDied`. */
+  readonly onUntrusted: (requests: readonly ReplicaRequest[]) => void
 }
 
 /** A request that never began to run is given to another worker this often. */
 const MAX_REPLAYS = 2
+const UNLUCKY_RETRY_MS = 1000
 /** How often queues are looked at while something waits that no event will release, such as a hung home worker. */
 const LOOK_AGAIN_MS = 20
 const HANG_LOOK_MS = 1000
-const HANG_TIMES_EXPECTED = 20
+export const HANG_TIMES_EXPECTED = 20
 /** A large model that could not be compiled is optimised at every open. */
-const OPEN_HANG_TIMES = 10
+export const OPEN_HANG_TIMES = 10
+
+/** The run was made on files that turned out to be damaged. */
+class UntrustedError extends Error {}
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
@@ -83,7 +98,7 @@ export class Dispatcher {
   }
 
   workerUp(worker: SessionWorker): void {
-    this.#lanes.set(worker.slot, new Lane(worker))
+    this.#lanes.set(worker.slot, new Lane(worker, this.#options.clock))
     this.#options.queues.workerUp(worker.slot)
     this.#pumpSoon()
   }
@@ -101,28 +116,60 @@ export class Dispatcher {
 
   /** Its hand-overs fail by themselves, as their calls do. */
   workerDown(workerId: string): void {
-    for (const lane of this.#leaving.keys()) if (lane.worker.id === workerId) lane.over()
+    for (const lane of this.#leaving.keys()) if (lane.id === workerId) lane.over()
     const slot = slotOf(workerId)
     const lane = this.#lanes.get(slot)
     // A predecessor that goes takes nothing from the one that has its slot now.
-    if (lane?.worker.id !== workerId) return
+    if (lane?.id !== workerId) return
     lane.over()
     this.#lanes.delete(slot)
     this.#options.queues.workerDown(slot)
     this.#pumpSoon()
   }
 
-  /** The model cannot be run: its requests that wait end with `error`. */
-  refuse(key: string, error: GatewayError): void {
+  /** The model cannot be run, or not for some: its requests that wait end with the `reason` given for them. */
+  refuse(key: string, reason: (request: ReplicaRequest) => GatewayError | undefined): void {
     // Each leaves the queue as it fails, which must not change under the one who reads it.
     const waiting = Array.from(this.#options.queues.itemsOf(key))
-    for (const request of waiting) request.fail(error)
+    for (const request of waiting) {
+      const error = reason(request)
+      if (error !== undefined) request.fail(error)
+    }
+  }
+
+  /** Takes the model's waiting requests out of the queue; each is the caller's, as with `onDied`. */
+  withdraw(key: string): ReplicaRequest[] {
+    const { queues } = this.#options
+    return Array.from(queues.itemsOf(key)).filter((request) => queues.remove(request))
+  }
+
+  /** A request that the dispatcher gave away has ended. */
+  release(request: ReplicaRequest): void {
+    this.#release(request)
+  }
+
+  /** As `release`, for a request that has not ended and is none of the dispatcher's until it is enqueued again. */
+  takeBack(request: ReplicaRequest): void {
+    const { onReleased } = request
+    request.onReleased = undefined
+    this.#release(request)
+    request.onReleased = onReleased
+  }
+
+  /** Something that kept models from workers is over: looks at the queues. */
+  wake(): void {
+    this.#pumpSoon()
   }
 
   /** A worker to open a model in that nobody has asked for yet. */
   homeWorker(key: string): SessionWorker | undefined {
     const home = this.#options.queues.homeOf(key)
-    return home === undefined ? undefined : this.#lanes.get(home)?.worker
+    return home === undefined ? undefined : this.#lanes.get(home)
+  }
+
+  /** The worker of this id, while it is up and has its slot or leaves it. */
+  worker(workerId: string): SessionWorker | undefined {
+    return this.#processes().find((lane) => lane.id === workerId)
   }
 
   /** Requests queued or handed over. */
@@ -156,6 +203,10 @@ export class Dispatcher {
     this.#lookAgain = undefined
   }
 
+  #processes(): Lane[] {
+    return [...this.#lanes.values(), ...this.#leaving.keys()]
+  }
+
   #queue(request: ReplicaRequest): void {
     request.waitsFor = 'a worker'
     request.onSettled(this.#leave)
@@ -186,7 +237,7 @@ export class Dispatcher {
     if (this.#isClosed) return
     const { queues } = this.#options
     // Everyone's own work first, or whoever comes first would take that of others who are just as free.
-    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.worker.slot) > 0 && this.#give(lane));
+    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.slot) > 0 && this.#give(lane));
     for (const lane of this.#lanes.values()) while (queues.depth > 0 && this.#give(lane));
     const soonestMs = this.#options.takeSoonestMs()
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
@@ -194,14 +245,14 @@ export class Dispatcher {
 
   /** A deadline ends a request's wait, never a worker: only a run out of all proportion does. */
   #killHanging(): void {
-    const { clock, hangMs, onHang } = this.#options
-    const limitMs = ({ expectedMs }: HandOver<ReplicaRequest>, isOpening: boolean) =>
-      (isOpening ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
-    for (const lane of [...this.#lanes.values(), ...this.#leaving.keys()]) {
-      const hanging = lane.hangingOn(clock.now(), limitMs)
+    const { hangMs, onHang } = this.#options
+    const limitMs = (kind: 'open' | 'run' | 'close', expectedMs: number) =>
+      (kind === 'open' ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
+    for (const lane of this.#processes()) {
+      const hanging = lane.hangingOn(limitMs)
       if (hanging === undefined) continue
-      onHang(lane.worker.id, hanging.key)
-      lane.worker.kill('hang')
+      onHang(lane.id, hanging.key)
+      lane.kill('hang')
     }
   }
 
@@ -221,7 +272,7 @@ export class Dispatcher {
   #give(lane: Lane): boolean {
     const { queues, clock, aheadMs } = this.#options
     if (!lane.hasRoom(aheadMs)) return false
-    const { handOver, expired } = queues.nextFor(lane.worker.slot, clock.now())
+    const { handOver, expired } = queues.nextFor(lane.slot, clock.now())
     for (const request of expired) {
       // Its own timer is about to say so; a request that is late never reaches a worker.
       request.expire()
@@ -253,7 +304,7 @@ export class Dispatcher {
     } catch (error) {
       over = this.#failed(lane, handOver, error)
     }
-    lane.end(handOver, clock.now())
+    lane.end(handOver)
     if (lane.isEmpty) this.#left(lane)
     queues.settle(handOver, busyMs, clock.now())
     for (const request of over) this.#release(request)
@@ -262,21 +313,16 @@ export class Dispatcher {
 
   /** @returns milliseconds that the worker was busy with it */
   async #handOver(lane: Lane, handOver: HandOver<ReplicaRequest>): Promise<number> {
-    const { sessions, clock } = this.#options
+    const { sessions } = this.#options
     const { key, items } = handOver
-    const { worker } = lane
-    const session = sessions.find(key, worker.id) ?? (await sessions.open(key, worker))
-    if (!lane.isUp) throw new ChildGoneError(`worker ${worker.id} went away before it was sent anything`)
+    const session = sessions.find(key, lane.id) ?? (await sessions.open(key, lane))
+    if (!lane.isUp) throw new ChildGoneError(`worker ${lane.id} went away before it was sent anything`)
     const done = sessions.use(session.placement, items.length)
     try {
-      lane.send(handOver, clock.now(), session.opening !== undefined)
-      const running = worker.run(
-        session.placement.id,
-        items.map((request) => request.content),
-      )
+      const running = lane.send(handOver, session.placement.id)
       const openMs = session.opening === undefined ? 0 : await this.#opened(session.opening, handOver, running)
-      if (openMs > 0) lane.opened(handOver, clock.now())
       const report = await running
+      if (!this.#options.isTrusted(key)) throw new UntrustedError()
       answer(items, report)
       this.#learn(handOver, report)
       return openMs + report.decodeMs + report.runMs + report.encodeMs
@@ -312,6 +358,14 @@ export class Dispatcher {
 
   /** Nothing in the hand-over was answered. @returns the requests that ended by it; the others wait for another worker */
   #failed(lane: Lane, handOver: HandOver<ReplicaRequest>, error: unknown): readonly ReplicaRequest[] {
+    if (error instanceof WorkerDied) {
+      this.#options.onDied(handOver, error)
+      return []
+    }
+    if (error instanceof UntrustedError) {
+      this.#options.onUntrusted(handOver.items)
+      return []
+    }
     const mayQueue = this.#mayQueueAgain(lane, handOver, error)
     const reason = toGatewayError(error)
     return handOver.items.filter((request) => {
@@ -327,32 +381,14 @@ export class Dispatcher {
   /** Which requests of a hand-over that failed may be handed over again, as none of them has begun to run? */
   #mayQueueAgain(lane: Lane, handOver: HandOver<ReplicaRequest>, error: unknown): (request: ReplicaRequest) => boolean {
     if (error instanceof ChildGoneError) {
-      return lane.diedUnder(handOver) ? never : (request) => request.replays++ < MAX_REPLAYS
+      return (request) => request.replays++ < MAX_REPLAYS
     }
     const { key } = handOver
     const { queues, onNoRoom } = this.#options
     if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never
     onNoRoom(key)
     // Where there was no room the model need not be: from now on its home is where it is open, or can be, as the first session's room is reserved.
-    return queues.homeOf(key) === lane.worker.slot ? never : () => true
-  }
-}
-
-function answer(items: readonly ReplicaRequest[], { answers, decodeMs, runMs, encodeMs }: HandOverReport): void {
-  for (let i = 0; i < items.length; i++) {
-    const request = items[i]
-    const one = answers[i]
-    if (request === undefined) continue
-    const { timings } = request
-    timings.decode = decodeMs
-    timings.run = runMs
-    timings.encode = encodeMs
-    if (one === undefined)
-      request.fail(new GatewayError('INTERNAL', 'the worker gave fewer answers than it had requests'))
-    else if (one.ok) {
-      const { body, rows, jsonBytes } = one
-      request.succeed(jsonBytes === undefined ? { body, batchRows: rows } : { body, batchRows: rows, jsonBytes })
-    } else request.fail(one.error)
+    return queues.homeOf(key) === lane.slot ? never : () => true
   }
 }
 
@@ -363,6 +399,11 @@ function never(): boolean {
 function toGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error
   return error instanceof ChildGoneError
-    ? new GatewayError('WORKER_CRASHED', 'the worker process died while this request ran', {}, { cause: error })
+    ? new GatewayError(
+        'OVERLOADED',
+        `${MAX_REPLAYS + 1} worker processes died of other things before this request could begin; it did no harm and may be sent again`,
+        { retryAfterMs: UNLUCKY_RETRY_MS },
+        { cause: error },
+      )
     : new GatewayError('INTERNAL', 'a hand-over failed in a way nobody foresaw', {}, { cause: error })
 }

@@ -1,37 +1,68 @@
 /**
- * One life of a worker's process: what it was given, in which order it was sent, and what it died under. A hand-over whose
- * session is still being made room for was given but not sent; others may be sent before it.
+ * One life of a worker's process: what it was given, and every command it was sent, in order. A process does its commands one after
+ * the other, so the oldest without an answer is what it is at, what it hangs on, and what it dies of. A hand-over whose session is
+ * still being made room for was given but not sent; others may be sent before it.
  */
+
+import { ChildGoneError } from '../child/calls.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { HandOver } from '../scheduler/worker-queues.ts'
+import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from '../worker/messages.ts'
+import type { KillReason } from '../worker/worker-process.ts'
+import { WorkerDied } from './death.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
 
 type Given = HandOver<ReplicaRequest>
+
+interface Command {
+  readonly kind: 'open' | 'run' | 'close'
+  /** Of a run; 0 for what takes no time to speak of, or nobody has measured. */
+  readonly expectedMs: number
+  /** Of which model, as far as the sender said. */
+  readonly key: string
+}
+
+/** What a process has been at for too long. */
+export interface Hanging {
+  readonly kind: Command['kind']
+  readonly key: string
+}
 
 /** Hand-overs that one worker may have at a time; the time bound is the tighter one as a rule. */
 const MAX_AHEAD = 8
 /** Of them, those for which room is still being made: a process need not stand idle meanwhile. */
 const MAX_UNSENT = 5
 
-export class Lane {
-  readonly worker: SessionWorker
+export class Lane implements SessionWorker {
+  readonly #worker: SessionWorker
+  readonly #clock: Clock
   readonly #given = new Set<Given>()
-  /** In the order sent, which is the order in which the process does them. */
   readonly #sent = new Set<Given>()
-  readonly #opening = new Set<Given>()
-  /** Monotonic time since which the process has been at the oldest hand-over it was sent. */
+  /** Without an answer yet, in the order sent, which is the order in which the process does them. */
+  readonly #commands = new Set<Command>()
+  /** Monotonic time since which the process has been at its oldest command. */
   #busySince = 0
   #expectedMs = 0
-  #culprit: Given | undefined
+  #culprit: Command | undefined
   #isOver = false
 
-  constructor(worker: SessionWorker) {
-    this.worker = worker
+  constructor(worker: SessionWorker, clock: Clock) {
+    this.#worker = worker
+    this.#clock = clock
+  }
+
+  get id(): string {
+    return this.#worker.id
+  }
+
+  get slot(): string {
+    return this.#worker.slot
   }
 
   /** Can the process still be sent anything? A successor of the process has a lane of its own. */
   get isUp(): boolean {
-    return !this.#isOver && this.worker.isUp
+    return !this.#isOver && this.#worker.isUp
   }
 
   /** Has it ended all that it was given? */
@@ -51,41 +82,77 @@ export class Lane {
     this.#expectedMs += handOver.expectedMs
   }
 
-  /** `isOpening`: its session is being opened just before it. */
-  send(handOver: Given, now: number, isOpening: boolean): void {
-    if (this.#sent.size === 0) this.#busySince = now
-    if (isOpening) this.#opening.add(handOver)
+  /** Sends what was given. @throws as `run` */
+  send(handOver: Given, placementId: number): Promise<HandOverReport> {
     this.#sent.add(handOver)
-  }
-
-  /** The session that the hand-over waited for is open: its run begins, or is the next to. */
-  opened(handOver: Given, now: number): void {
-    this.#opening.delete(handOver)
-    if (this.#sent.values().next().value === handOver) this.#busySince = now
-  }
-
-  /** What the process has been at for longer than `limitMs` says it may. */
-  hangingOn(now: number, limitMs: (handOver: Given, isOpening: boolean) => number): Given | undefined {
-    const [oldest] = this.#sent
-    if (oldest === undefined || now - this.#busySince <= limitMs(oldest, this.#opening.has(oldest))) return undefined
-    return oldest
+    const { key, expectedMs, items } = handOver
+    const requests = items.map((request) => request.content)
+    return this.#track({ kind: 'run', key, expectedMs }, () => this.#worker.run(placementId, requests))
   }
 
   /** The hand-over ended, however. */
-  end(handOver: Given, now: number): void {
-    this.#opening.delete(handOver)
-    if (this.#sent.delete(handOver)) this.#busySince = now
+  end(handOver: Given): void {
+    this.#sent.delete(handOver)
     if (!this.#given.delete(handOver)) return
     this.#expectedMs = this.#given.size === 0 ? 0 : this.#expectedMs - handOver.expectedMs
   }
 
-  /** The process died. May it have been by this hand-over? Only the oldest that was sent can have begun. */
-  diedUnder(handOver: Given): boolean {
-    this.#culprit ??= this.#sent.values().next().value
-    return this.#culprit === handOver
+  /** @throws GatewayError; WorkerDied when the process died opening it; ChildGoneError when it died of something else */
+  open(spec: OpenSpec): Promise<OpenReport> {
+    const key = `${spec.model}:${spec.version}`
+    return this.#track({ kind: 'open', key, expectedMs: 0 }, () => this.#worker.open(spec))
   }
 
+  close(placementId: number): Promise<void> {
+    return this.#track({ kind: 'close', key: '', expectedMs: 0 }, () => this.#worker.close(placementId))
+  }
+
+  /** @throws GatewayError; WorkerDied when the process died running these; ChildGoneError when it died of something else */
+  run(placementId: number, requests: readonly WorkerRequest[]): Promise<HandOverReport> {
+    return this.#track({ kind: 'run', key: '', expectedMs: 0 }, () => this.#worker.run(placementId, requests))
+  }
+
+  setBatching(placementId: number, batching: Batching): void {
+    this.#worker.setBatching(placementId, batching)
+  }
+
+  kill(reason: KillReason): void {
+    this.#worker.kill(reason)
+  }
+
+  /** What the process has been at for longer than `limitMs` says it may. */
+  hangingOn(limitMs: (kind: Command['kind'], expectedMs: number) => number): Hanging | undefined {
+    const [oldest] = this.#commands
+    // One that is being killed already is not up.
+    if (oldest === undefined || !this.isUp) return undefined
+    const isHanging = this.#clock.now() - this.#busySince > limitMs(oldest.kind, oldest.expectedMs)
+    return isHanging ? oldest : undefined
+  }
+
+  /** The process is gone. */
   over(): void {
     this.#isOver = true
+  }
+
+  async #track<T>(command: Command, send: () => Promise<T>): Promise<T> {
+    if (!this.isUp) throw new ChildGoneError(`worker ${this.id} went away before it was sent anything`)
+    if (this.#commands.size === 0) this.#busySince = this.#clock.now()
+    this.#commands.add(command)
+    try {
+      return await send()
+    } catch (error) {
+      throw error instanceof ChildGoneError ? this.#blamed(command, error) : error
+    } finally {
+      this.#commands.delete(command)
+      this.#busySince = this.#clock.now()
+    }
+  }
+
+  /** The same death, and whether it was this command that the process was at. */
+  #blamed(command: Command, cause: ChildGoneError): ChildGoneError {
+    // Commands end in the order they were sent: the first to hear of the death is what was under way.
+    this.#culprit ??= this.#commands.values().next().value
+    if (this.#culprit !== command || command.kind === 'close') return cause
+    return new WorkerDied(command.kind, this.id, cause)
   }
 }

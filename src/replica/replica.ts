@@ -18,6 +18,8 @@ import type { Occupancy } from '../scheduler/occupancy.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Inspector } from './inspector.ts'
 import type { Loads } from './loads.ts'
+import type { Quarantine } from './quarantine.ts'
+import type { RequestBody } from './request.ts'
 import { ReplicaRequest } from './request.ts'
 import type { Resident } from './residents.ts'
 import type { Sessions } from './sessions.ts'
@@ -47,6 +49,7 @@ export interface ReplicaOptions {
   readonly occupancy: Occupancy
   readonly drainRate: DrainRate
   readonly statistics: StatisticsTable
+  readonly quarantine: Quarantine
   readonly limits: AdmissionLimits
   /** Deadline of a request that brings none and whose model names none. */
   readonly deadlineMs: number
@@ -70,6 +73,7 @@ export class Replica {
   async infer(version: ModelVersion, request: InferRequest): Promise<InferAnswer> {
     const { clock, occupancy, drainRate, statistics, deadlineMs } = this.#options
     const { key, tenant, settings } = version
+    this.#refuseIfBlamed(version, request)
     this.#admit(version, request.bodyBytes)
     const leave = occupancy.enter(tenant, key, request.bodyBytes)
     const timeoutMs = request.timeoutMs ?? settings.deadlineMs ?? deadlineMs
@@ -99,6 +103,7 @@ export class Replica {
     const { sessions, dispatcher } = this.#options
     this.#options.table.forgetFailure(version.key)
     try {
+      this.#refuseIfBlamed(version)
       const { lease } = await this.#ready(version, signal)
       try {
         const worker = dispatcher.homeWorker(version.key)
@@ -152,6 +157,8 @@ export class Replica {
   }
 
   stateOf(key: string): { state: ModelState; reason: string } {
+    const refusal = this.#options.quarantine.refusal({ key })
+    if (refusal !== undefined) return { state: 'UNAVAILABLE', reason: `${refusal.code}: ${refusal.message}` }
     const status = this.#options.table.get(key)?.status
     if (status === undefined) return { state: 'UNAVAILABLE', reason: '' }
     if (status.s === 'failed') {
@@ -188,6 +195,12 @@ export class Replica {
     this.#isDraining = true
   }
 
+  /** @throws GatewayError MODEL_QUARANTINED, ARTIFACT_INVALID; WORKER_CRASHED for a body that did so before */
+  #refuseIfBlamed(version: ModelVersion, content?: RequestBody): void {
+    const refusal = this.#options.quarantine.refusal(version, content)
+    if (refusal !== undefined) throw named(refusal, version)
+  }
+
   #admit({ tenant, key, name, version }: ModelVersion, bytes: number): void {
     const { occupancy, drainRate, limits, clock } = this.#options
     const refusal = admissionRefusal({
@@ -219,6 +232,13 @@ export class Replica {
     }
   }
 
+  /** Loads the model once more for a request that had it, and hands the request in again. */
+  loadAgain(request: ReplicaRequest): void {
+    request.cache = 'wait'
+    request.waitsFor = 'its model, which was damaged on disk and is made again'
+    detach(this.#enqueueWhenReady(request))
+  }
+
   async #enqueueWhenReady(request: ReplicaRequest): Promise<void> {
     try {
       const { lease, load } = await this.#ready(request.version, request.ended)
@@ -241,6 +261,7 @@ export class Replica {
     const { table, loads } = this.#options
     const { key } = version
     for (let met = 0; met < MAX_ENTRIES_MET; met++) {
+      this.#refuseIfBlamed(version)
       const ready = table.acquire(key)
       if (ready !== undefined) return { lease: ready }
       const state = table.get(key)?.status.s

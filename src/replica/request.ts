@@ -38,6 +38,8 @@ export class ReplicaRequest {
   onReleased: (() => void) | undefined
   /** How often a worker died before it began to run this request. */
   replays = 0
+  /** How often its model was found damaged while it waited. */
+  damages = 0
   cache: CacheOutcome = 'hit'
   readonly timings: PhaseTimings = {}
   /** What it waits for, for the message of a passed deadline. */

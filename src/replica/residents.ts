@@ -21,6 +21,8 @@ export interface Resident {
   unpackedUntilRuns: number
   /** There was no room for it in a second worker: not tried again before this monotonic time. */
   homeUntil: number
+  /** Its files are not what was written: nothing that comes from its open sessions may be given out. */
+  isDamaged: boolean
 }
 
 export function newResident(version: ModelVersion, manifest: Manifest, letGo: () => void): Resident {
@@ -32,6 +34,7 @@ export function newResident(version: ModelVersion, manifest: Manifest, letGo: ()
     checkedAt: Number.NEGATIVE_INFINITY,
     unpackedUntilRuns: 0,
     homeUntil: Number.NEGATIVE_INFINITY,
+    isDamaged: false,
   }
 }
 

@@ -12,6 +12,7 @@ import { slotOf } from '../domain/worker-slot.ts'
 import { detach } from '../lib/detach.ts'
 import { mayDuplicate } from '../scheduler/steal.ts'
 import type { OpenReport, OpenSpec } from '../worker/messages.ts'
+import { WorkerDied } from './death.ts'
 import { batchingOf, formOf, mappingsOf, privateBytesOf, type Resident, wantsPacked } from './residents.ts'
 import type { SessionWorker } from './session-worker.ts'
 
@@ -25,6 +26,8 @@ export interface SessionsOptions {
   readonly onOpened: (placement: Placement, report: OpenReport) => void
   /** The model cannot be opened, for a reason that lies in its files; called once for each open that failed. */
   readonly onOpenFailed: (key: string, error: GatewayError) => void
+  /** The worker died while it opened the model; called once for each such open. */
+  readonly onOpenDied: (key: string, died: WorkerDied) => void
 }
 
 /** A placement to send runs to, perhaps right behind the open that was sent for it. */
@@ -151,13 +154,14 @@ export class Sessions {
   }
 
   async #awaitOpen(placement: Placement, opening: Promise<OpenReport>): Promise<void> {
-    const { placements, onOpened, onOpenFailed } = this.#options
+    const { placements, onOpened, onOpenFailed, onOpenDied } = this.#options
     let report: OpenReport
     try {
       report = await opening
     } catch (error) {
       placements.gone(placement.id, 'open failed')
-      if (!(error instanceof ChildGoneError)) onOpenFailed(placement.key, asGatewayError(error))
+      if (error instanceof WorkerDied) onOpenDied(placement.key, error)
+      else if (!(error instanceof ChildGoneError)) onOpenFailed(placement.key, asGatewayError(error))
       return
     } finally {
       this.#opening.delete(placement.id)

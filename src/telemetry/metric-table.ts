@@ -80,6 +80,18 @@ export const METRICS = {
     'Time since last use of what was evicted: short ages mean thrashing.',
   ),
 
+  modelmux_strikes_total: counter(
+    '',
+    ['reason'],
+    "Crashes and hangs proven to be a model's own, by how its process ended.",
+  ),
+  modelmux_models_quarantined: gauge('', [], 'Versions that are refused for what they did to a worker or compiler.'),
+  modelmux_suspects_total: counter(
+    '',
+    ['verdict'],
+    'Requests run alone after their worker died under several: cleared or not.',
+  ),
+
   modelmux_artifacts: gauge('', ['form'], 'Artifacts on disk, by form.'),
   modelmux_compiles_total: counter('', ['outcome'], 'Compiles by outcome.'),
   modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder, by kind.'),

@@ -2,6 +2,7 @@
  * One line a request. Successes are sampled; what failed is always logged: the caller's mistakes at info, ours at error with
  * the stack and its causes, here and nowhere else.
  */
+import { ERRORS } from '../domain/errors.ts'
 import type { LineLog } from './log.ts'
 import { requestLine } from './request-line.ts'
 import type { RequestObserver, RequestSummary } from './request-summary.ts'
@@ -33,8 +34,9 @@ export class RequestLog implements RequestObserver {
       // A state of the service, not a defect of it: no stack, or a flood would fill the log with them.
       this.#log.line('request.delayed', withMessage(summary))
     } else {
-      const { error: err, ...facts } = summary
-      this.#log.event('request.failed', { ...facts, err })
+      const { error: err, code, ...facts } = summary
+      const blame = code === undefined ? {} : { code, against: ERRORS[code].countsAgainst }
+      this.#log.event('request.failed', { ...facts, ...blame, err })
     }
   }
 }

@@ -18,7 +18,9 @@ import { assertCacheAtRest } from './cache-invariants.ts'
 import { manifest } from './manifest.ts'
 import { ManualClock, settle } from './manual-clock.ts'
 import { modelVersion, PLAIN_SETTINGS } from './model-version.ts'
+import { QuarantineShelf } from './quarantine-shelf.ts'
 import { ScriptedArtifacts } from './scripted-artifacts.ts'
+import { ScriptedSpare } from './scripted-spare.ts'
 import { ScriptedWorker } from './scripted-worker.ts'
 
 export const MiB = 1024 * 1024
@@ -32,6 +34,12 @@ export interface SceneOptions {
   readonly maxMappings?: number
   readonly cache?: Partial<Config['cache']>
   readonly scheduler?: Partial<Config['scheduler']>
+  readonly worker?: Partial<Config['worker']>
+  readonly quarantine?: Partial<Config['quarantine']>
+  /** Quarantine records, to begin with and from then on. */
+  readonly shelf?: QuarantineShelf
+  /** Workers that die come back at once. */
+  readonly respawns?: boolean
 }
 
 export interface ModelOptions extends Partial<Pick<Manifest, 'privateBytes' | 'blobs' | 'form'>> {
@@ -89,19 +97,31 @@ export function replicaScene(options: SceneOptions = {}) {
   const artifacts = new ScriptedArtifacts()
   const events: CacheEvent[] = []
   const openFailures: string[] = []
+  const spare = new ScriptedSpare()
+  const shelf = options.shelf ?? new QuarantineShelf()
+  /** What became of models under suspicion, in order. */
+  const blamed: string[] = []
   const hangs: string[] = []
   const rooms = replicaRooms({
     id: 'replica-1',
     clock,
     config: {
       server: DEFAULTS.server,
-      worker: DEFAULTS.worker,
+      worker: { ...DEFAULTS.worker, ...options.worker },
+      quarantine: { ...DEFAULTS.quarantine, ...options.quarantine },
       cache: { ...DEFAULTS.cache, minResidencyMs: 0, ...options.cache },
       scheduler: { ...DEFAULTS.scheduler, ...options.scheduler },
     },
     memoryBytes: options.memoryBytes ?? 100 * MiB,
     maxMappings: options.maxMappings ?? 10_000,
     artifacts,
+    blame: {
+      spare,
+      records: shelf,
+      initial: [...shelf.files.values()],
+      conditions: { work: 'engine 1', compile: 'engine 1, limits 1' },
+      verify: (artifact) => artifacts.verify(artifact),
+    },
     stage: artifacts.stage,
     // The upper end of the jitter, so that pauses are round numbers.
     random: () => 1,
@@ -109,13 +129,24 @@ export function replicaScene(options: SceneOptions = {}) {
       onCacheEvent: (event) => events.push(event),
       onLoadEnded: () => {},
       onOpened: () => {},
-      onOpenFailed: (key, { code }) => openFailures.push(`${key.slice(0, key.indexOf('#'))} ${code}`),
+      onOpenFailed: (key, { code }) => openFailures.push(`${nameOf(key)} ${code}`),
       onHang: (workerId) => hangs.push(workerId),
       onHandedBack: () => {},
+      onSuspects: (key, requests, { cause }) => blamed.push(`suspects ${nameOf(key)} x${requests} ${cause}`),
+      onTried: (verdict) => blamed.push(verdict),
+      onUnverified: (key) => blamed.push(`unverified ${nameOf(key)}`),
+      onStruck: ({ key }, { reason, phase }, counting) =>
+        blamed.push(`struck ${nameOf(key)} ${reason} ${phase} ${counting}`),
+      onQuarantined: ({ key, code }) => blamed.push(`quarantined ${nameOf(key)} ${code}`),
+      onReleased: ({ key }, reason) => blamed.push(`released ${nameOf(key)} ${reason}`),
+      onQuarantineUnwritten: ({ key }) => blamed.push(`unwritten ${nameOf(key)}`),
     },
   })
   const workers = Array.from({ length: options.workers ?? 1 }, (_, i) => new ScriptedWorker(`worker-${i}`))
-  for (const worker of workers) rooms.workerUp(worker)
+  for (const worker of workers) {
+    rooms.workerUp(worker)
+    if (options.respawns === true) worker.onDied = () => setImmediate(() => scene.replace(worker))
+  }
 
   let asked = 0
   const scene = {
@@ -126,6 +157,9 @@ export function replicaScene(options: SceneOptions = {}) {
     openFailures,
     hangs,
     workers,
+    spare,
+    shelf,
+    blamed,
 
     /** A model that the store has; of 1 MiB private and a tensor file of 1 MiB unless told otherwise. */
     model(name: string, given: ModelOptions = {}): ModelVersion {
@@ -193,6 +227,12 @@ export function replicaScene(options: SceneOptions = {}) {
       rooms.workerDown(worker.id)
     },
 
+    /** The replica is told of a death, and another process comes up. */
+    replace(worker: ScriptedWorker): void {
+      rooms.workerDown(worker.id)
+      scene.respawn(worker)
+    },
+
     respawn(worker: ScriptedWorker): void {
       worker.respawn()
       rooms.workerUp(worker)
@@ -210,6 +250,8 @@ export function replicaScene(options: SceneOptions = {}) {
       await clock.advance(20)
       // Whatever is left beside the look for hanging workers, which ends with the dispatcher, belongs to nobody.
       rooms.dispatcher.close()
+      rooms.quarantine.close()
+      assert.equal(rooms.trials.waiting, 0, 'suspects')
       assert.equal(clock.pendingTimers, 0, 'timers')
       assert.equal(rooms.dispatcher.pending, 0, 'requests in the dispatcher')
       assert.equal(rooms.queues.depth, 0, 'queued requests')
@@ -219,13 +261,18 @@ export function replicaScene(options: SceneOptions = {}) {
       assertCacheAtRest(rooms.table, rooms.ledger)
       const held = Array.from(rooms.residents.values(), ({ manifest: { artifact } }) => artifact).toSorted()
       assert.deepEqual(artifacts.held, held, 'artifacts held are those of resident models')
-      for (const { id, sessions } of workers) {
+      for (const { id, sessions } of [...workers, ...spare.lives]) {
         const known = Array.from(rooms.placements.ofWorker(id), (placement) => placement.id).toSorted(byNumber)
         assert.deepEqual([...sessions.keys()].toSorted(byNumber), known, `sessions of ${id}`)
       }
     },
   }
   return scene
+}
+
+/** Name and version of a key. */
+function nameOf(key: string): string {
+  return key.slice(0, key.indexOf('#'))
 }
 
 function byNumber(a: number, b: number): number {

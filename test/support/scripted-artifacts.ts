@@ -15,6 +15,7 @@ export class ScriptedArtifacts implements ReplicaArtifacts {
   readonly compiles = new Gate()
   readonly pageIns = new Gate()
   readonly checks = new Gate()
+  readonly verifies = new Gate()
   /** What compiling a source gives, by its id. */
   readonly recipes = new Map<string, Manifest>()
   /** Artifacts on disk, by source. */
@@ -70,6 +71,14 @@ export class ScriptedArtifacts implements ReplicaArtifacts {
     if (!this.damaged.delete(artifact)) return true
     for (const [sourceId, manifest] of this.compiled) if (manifest.artifact === artifact) this.compiled.delete(sourceId)
     return false
+  }
+
+  /** Digests files; what is damaged is taken away. */
+  async verify(artifact: string): Promise<readonly string[]> {
+    this.log.push(`verify ${artifact}`)
+    await this.verifies.pass(artifact)
+    const manifest = [...this.compiled.values()].find((one) => one.artifact === artifact)
+    return manifest === undefined || (await this.checkFiles(manifest)) ? [] : [manifest.file]
   }
 
   fileOf({ file }: Manifest): string {

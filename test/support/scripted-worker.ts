@@ -1,6 +1,7 @@
 /**
  * A worker process as the replica sees it, without a process: does its commands one after the other, in the order they came,
- * answers each request with the file that was opened and the request's own bytes, and dies when the test says so.
+ * answers each request with the file that was opened and the request's own bytes, and dies when the test says so: at once, or of a
+ * request whose body begins with `poison`. One that begins with `hang` is never answered; one with `bad` is refused.
  */
 import assert from 'node:assert/strict'
 import { asGatewayError, GatewayError } from '../../src/domain/errors.ts'
@@ -20,6 +21,9 @@ interface Command {
   readonly reject: (error: unknown) => void
 }
 
+/** Thrown by what ends the process. */
+class Death extends Error {}
+
 /** What the reports say; the manual clock does not move by itself. */
 export const TIMES = { openMs: 5, warmUpMs: 3, decodeMs: 0.25, runMs: 2, encodeMs: 0.25 } as const
 
@@ -36,6 +40,10 @@ export class ScriptedWorker implements SessionWorker {
   readonly measured = new Map<string, number>()
   /** Models that cannot be opened here. */
   readonly broken = new Map<string, GatewayError>()
+  /** Models whose open ends the process. */
+  readonly deadly = new Set<string>()
+  /** Called when the process has ended, however. */
+  onDied = (): void => {}
   readonly #failed = new Map<number, GatewayError>()
   #commands: Command[] = []
   #isWorking = false
@@ -67,6 +75,7 @@ export class ScriptedWorker implements SessionWorker {
     const lost = this.#commands
     this.#commands = []
     for (const { reject } of lost) reject(this.#gone('the child process went away'))
+    this.onDied()
   }
 
   /** A new process; nothing is open in it. */
@@ -79,6 +88,7 @@ export class ScriptedWorker implements SessionWorker {
     return this.#queue(this.opens, name, () => {
       this.log.push(`open ${name}${spec.isPacked ? ' packed' : ''}`)
       for (const other of this.sessions.values()) assert.notEqual(other.file, spec.file, `${name} is opened twice here`)
+      if (this.deadly.has(spec.model)) throw new Death()
       const error = this.broken.get(spec.model)
       if (error !== undefined) throw error
       this.sessions.set(spec.placementId, spec)
@@ -110,6 +120,8 @@ export class ScriptedWorker implements SessionWorker {
         throw this.#failed.get(placementId) ?? new GatewayError('INTERNAL', `placement ${placementId} is not open`)
       }
       this.log.push(`run ${spec.model}:${spec.version} x${requests.length}`)
+      if (bodies.some((body) => body.startsWith('poison'))) throw new Death()
+      if (bodies.some((body) => body.startsWith('hang'))) return new Promise<never>(() => {})
       const good = bodies.filter((body) => !body.startsWith('bad')).length
       const rows = spec.isBatchSafe ? good : 1
       const answers = bodies.map((body) =>
@@ -135,7 +147,7 @@ export class ScriptedWorker implements SessionWorker {
     return new WorkerGoneError(message, this.#exit)
   }
 
-  #queue<T>(gate: Gate, label: string, act: () => T): Promise<T> {
+  #queue<T>(gate: Gate, label: string, act: () => T | Promise<T>): Promise<T> {
     if (!this.#isUp) return Promise.reject(this.#gone(`worker ${this.id} is not up`))
     return new Promise<T>((resolve, reject) => {
       this.#commands.push({ gate, label, act, resolve: (value) => resolve(value as T), reject })
@@ -152,9 +164,12 @@ export class ScriptedWorker implements SessionWorker {
       try {
         await gate.pass(label)
         if (life !== this.#life) return
-        resolve(act())
+        const value = await act()
+        if (life !== this.#life) return
+        resolve(value)
       } catch (error) {
         if (life !== this.#life) return
+        if (error instanceof Death) return this.die()
         reject(asGatewayError(error))
       }
       this.#commands.shift()
