@@ -12,6 +12,7 @@ import { PlacementTable } from '../cache/placement-table.ts'
 import type { Config } from '../config/schema.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
+import type { SpanRef } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -51,6 +52,7 @@ export interface ReplicaArtifacts extends Artifacts {
 export interface ReplicaWatch extends BlameWatch {
   onCacheEvent(event: CacheEvent): void
   onLoadEnded(version: ModelVersion, load: Load, error: GatewayError | undefined): void
+  onWait?(key: string, span: SpanRef): void
   onOpened(placement: Placement, report: OpenReport): void
   onOpenFailed(key: string, error: GatewayError): void
   onHang(workerId: string, key: string): void
@@ -212,6 +214,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     statistics,
     limits: scheduler,
     deadlineMs: server.deadlineMs,
+    onWait: (key, span) => watch.onWait?.(key, span),
   })
 
   function workerOf(workerId: string): SessionWorker | undefined {

@@ -24,6 +24,7 @@ import { Recycler } from '../replica/recycler.ts'
 import type { Replica } from '../replica/replica.ts'
 import type { Activities } from '../telemetry/activity.ts'
 import type { ChildLines } from '../telemetry/child-lines.ts'
+import type { LoadSpans } from '../telemetry/load-spans.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { MemoryGuard } from '../worker/memory-guard.ts'
@@ -53,6 +54,8 @@ export interface ReplicaDeps {
   /** How worker processes are made. */
   readonly spawn: Spawn
   readonly activities: Activities
+  /** Absent = loads are not traced. */
+  readonly loadSpans: LoadSpans | undefined
   /** The ModelKey that the registry has for a version now. */
   readonly keyOf: (name: string, version: string) => string | undefined
   /** A version became resident, or ceased to be. */
@@ -87,7 +90,7 @@ const MIN_MAPPINGS_DRIFT = 2000
 
 /** Resolves when all workers are up. */
 export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
-  const { config, device, clock, artifacts, log, childLines, metrics } = deps
+  const { config, device, clock, artifacts, log, childLines, metrics, loadSpans } = deps
   const { worker: workerConfig } = config
   // A GPU does one thing at a time, and a second process on it pays for a second context.
   const workerCount = isGpu(device) ? 1 : (workerConfig.count ?? availableParallelism())
@@ -147,12 +150,20 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     watch: {
       ...blameWatch(log, metrics),
       onCacheEvent,
+      ...(loadSpans !== undefined && { onWait: (key, span) => loadSpans.waits(key, span) }),
       onLoadEnded: (version, load, error) => {
         const outcome = error === undefined ? (load.hasCompiled ? 'compiled' : 'loaded') : error.code
         counters.loads.with({ outcome }).add()
         const compiled = compileOutcome(load, error)
         if (compiled !== undefined) counters.compiles.with({ outcome: compiled }).add()
         for (const [phase, ms] of Object.entries(load.timings)) counters.loadSeconds.with({ phase }).observe(ms / 1000)
+        loadSpans?.ended({
+          key: version.key,
+          model: version.name,
+          version: version.version,
+          timings: load.timings,
+          code: error?.code,
+        })
         if (error === undefined) log.event('model.loaded', { key: version.key, ...load.timings })
         else log.event('model.load-failed', { key: version.key, code: error.code, err: error })
       },

@@ -31,6 +31,7 @@ import { METRICS_CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { RequestLog } from '../telemetry/request-log.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
+import { TraceStarter } from '../telemetry/trace-context.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
@@ -40,6 +41,8 @@ import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
 import { replicaId } from './replica-id.ts'
 import { Teardown } from './teardown.ts'
+import type { Tracing } from './tracing.ts'
+import { startTracing } from './tracing.ts'
 import { version } from './version.ts'
 
 export interface RunningServer {
@@ -95,6 +98,7 @@ export async function startServe(config: Config, clock: Clock = systemClock): Pr
 /** What HTTP stands in front of. */
 interface Behind {
   readonly running: RunningReplica
+  readonly tracing: Tracing | undefined
   readonly gateway: Gateway
   /** Versions that the registry lists. */
   readonly registered: () => number
@@ -144,8 +148,11 @@ async function startGateway(base: Base): Promise<Behind> {
     onEvent,
   })
   teardown.add(() => rollouts.close())
+  const id = await replicaId(cache.dir, artifacts.role === 'owner')
+  const tracing = await startTracing(config.telemetry.traces, { clock, log, metrics, replica: id, random: Math.random })
+  teardown.add(() => tracing?.close())
   const running = await startReplica({
-    id: await replicaId(cache.dir, artifacts.role === 'owner'),
+    id,
     config,
     device,
     clock,
@@ -156,6 +163,7 @@ async function startGateway(base: Base): Promise<Behind> {
     childLines,
     spawn: orphans.spawn,
     activities: base.activities,
+    loadSpans: tracing?.loads,
     keyOf: (name, number) => keyIn(registry, name, number),
     onResident: (one) => rollouts.watch(one),
     onGone: (one) => rollouts.forget(one),
@@ -203,10 +211,10 @@ async function startGateway(base: Base): Promise<Behind> {
     names: () => registry.names(),
     list: () => registry.list(),
   }
-  return { running, gateway: new Router(directory, replica), registered: () => registry.size.versions }
+  return { running, tracing, gateway: new Router(directory, replica), registered: () => registry.size.versions }
 }
 
-async function startHttp(base: Base, { running, gateway, registered }: Behind): Promise<RunningServer> {
+async function startHttp(base: Base, { running, tracing, gateway, registered }: Behind): Promise<RunningServer> {
   const { config, clock, log, journal, activities, metrics, teardown } = base
   const { server, scheduler, telemetry } = config
   const startedAt = clock.now()
@@ -242,9 +250,15 @@ async function startHttp(base: Base, { running, gateway, registered }: Behind): 
           requestMetrics.requestDone(summary)
           activities.requestDone(summary)
           requestLog.requestDone(summary)
+          tracing?.requests.requestDone(summary)
         },
       },
       metrics: telemetry.metrics ? { contentType: METRICS_CONTENT_TYPE, render: () => metrics.render() } : undefined,
+      traces: new TraceStarter({
+        isOn: tracing !== undefined,
+        sample: telemetry.traces.sample,
+        random: Math.random,
+      }),
       admin: telemetry.overview === 'off' ? undefined : admin,
       version,
       random: Math.random,

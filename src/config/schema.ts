@@ -272,6 +272,23 @@ const telemetry = section('Logs and metrics.', {
     'loopback',
     'Who may ask for /admin/overview and /admin/events: clients of this machine, or nobody. Say off behind a proxy on the same machine.',
   ),
+  traces: group('Traces, exported in the OpenTelemetry protocol (OTLP over HTTP, protobuf).', {
+    endpoint: checkedTextOrNull(
+      'URL of the collector, like http://127.0.0.1:4318/v1/traces; null = no traces.',
+      'an http or https URL without a password',
+      urlProblem,
+    ),
+    sample: decimal(
+      0.1,
+      "Share of the traces that begin here and are exported; a caller's traceparent decides for its own.",
+      { max: 1 },
+    ),
+    timeoutMs: milliseconds(10_000, 'Time a collector has to take a batch, repeats included.', { min: 100 }),
+    maxQueued: whole(4096, 'Spans that wait for the collector; what comes beyond is dropped and counted.', {
+      min: 16,
+      max: 1_000_000,
+    }),
+  }),
   journalBytes: bytes(
     8 * MiB,
     'Disk space for the journal of loads, evictions, deaths and the like in the cache folder; 0 = in memory only.',
@@ -306,6 +323,13 @@ function group<T extends z.ZodRawShape>(description: string, fields: T) {
   return z
     .preprocess((value) => (value === undefined || value === null ? {} : value), z.strictObject(fields))
     .describe(description)
+}
+
+function urlProblem(value: string): string | undefined {
+  if (!URL.canParse(value)) return 'it is not a URL'
+  const { protocol, username, password } = new URL(value)
+  if (protocol !== 'http:' && protocol !== 'https:') return 'it is neither http nor https'
+  return username === '' && password === '' ? undefined : 'it carries a user or a password'
 }
 
 function refProblem(value: string): string | undefined {

@@ -3,10 +3,20 @@ import type { ModelRef } from './model-ref.ts'
 import type { CacheOutcome, PhaseTimings } from './phases.ts'
 import type { Signature } from './tensor-types.ts'
 
+/** A span of a trace, as hex digits. */
+export interface SpanRef {
+  /** 32 of them. */
+  readonly traceId: string
+  /** 16 of them. */
+  readonly spanId: string
+}
+
 /** An inference as it came in: headers understood, body opaque. */
 export interface InferRequest {
   readonly requestId: string
   readonly ref: ModelRef
+  /** Its span, when it is sampled: for links of what others do on its behalf. */
+  readonly span?: SpanRef
   /** The whole body, in chunks as they arrived. */
   readonly body: readonly Buffer[]
   readonly bodyBytes: number

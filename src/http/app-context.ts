@@ -5,6 +5,7 @@ import { printable } from '../domain/model-ref.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
+import type { TraceContext, TraceStarter } from '../telemetry/trace-context.ts'
 import type { AddressQuota } from './address-quota.ts'
 import type { AdminSource } from './admin-source.ts'
 import type { ReceiveBudget } from './read-body.ts'
@@ -14,6 +15,7 @@ export interface AppState {
   requestId: string
   /** URL template, set by the route that took the request. */
   route: string
+  trace?: TraceContext | undefined
   /** Aborts when the client leaves. */
   signal: AbortSignal
   bytesIn: number
@@ -33,6 +35,7 @@ export interface AppDeps {
   readonly random: () => number
   readonly observer: RequestObserver
   readonly ids: RequestIds
+  readonly traces: TraceStarter
   /** Of walks through model files. */
   readonly walkQuota: AddressQuota
   /** Of lists with a row for every model. */

@@ -49,7 +49,8 @@ async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: App
   const startedAt = deps.clock.now()
   const requestId = deps.ids.idFor(ctx.get('x-request-id'))
   const abort = new AbortController()
-  ctx.state = { requestId, route: 'unknown', signal: abort.signal, bytesIn: 0, bytesOut: 0 }
+  const trace = deps.traces.adopt(ctx.req.headers['traceparent'])
+  ctx.state = { requestId, trace, route: 'unknown', signal: abort.signal, bytesIn: 0, bytesOut: 0 }
   ctx.set('x-request-id', requestId)
   ctx.res.once('close', () => {
     const isGone = !ctx.res.writableFinished
@@ -61,7 +62,7 @@ async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: App
 }
 
 function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): RequestSummary {
-  const { requestId, route, error, model, version, bytesIn, bytesOut } = ctx.state
+  const { requestId, route, trace, error, model, version, bytesIn, bytesOut } = ctx.state
   return {
     requestId,
     method: ctx.method,
@@ -70,6 +71,7 @@ function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): Reques
     bytesIn,
     bytesOut: ctx.respond === false ? bytesOut : (ctx.length ?? 0),
     durationMs,
+    ...(trace !== undefined && { trace }),
     ...(isGone ? { code: 'CLIENT_GONE' as const } : error !== undefined && { code: error.code }),
     ...(error !== undefined && { error }),
     ...(model !== undefined && { model }),
@@ -107,8 +109,9 @@ function answerError(ctx: AppContext, error: GatewayError, { isDraining, clock, 
     return
   }
   ctx.respond = false
-  const { requestId } = state
-  state.bytesOut = sendError(ctx.req, ctx.res, error, { requestId, isDraining: isDraining(), clock, random })
+  const { requestId, trace } = state
+  const traceId = trace?.traceId
+  state.bytesOut = sendError(ctx.req, ctx.res, error, { requestId, traceId, isDraining: isDraining(), clock, random })
 }
 
 /** No route took the request: wrong method, no such URL, or a question about its methods, which is answered. */

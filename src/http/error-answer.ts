@@ -8,6 +8,7 @@ import { isRestSmall, refuse } from './refuse.ts'
 
 export interface AnswerContext {
   readonly requestId: string
+  readonly traceId?: string | undefined
   readonly isDraining: boolean
   readonly clock: Clock
   /** Uniform in [0, 1). */
@@ -19,9 +20,9 @@ export function sendError(
   request: IncomingMessage,
   response: ServerResponse,
   error: GatewayError,
-  { requestId, isDraining, clock, random }: AnswerContext,
+  { requestId, traceId, isDraining, clock, random }: AnswerContext,
 ): number {
-  const body = Buffer.from(JSON.stringify(errorBody(error, { requestId })))
+  const body = Buffer.from(JSON.stringify(errorBody(error, { requestId, traceId })))
   const length = String(body.length)
   const headers = ['content-type', 'application/json', 'content-length', length, 'x-request-id', requestId]
   headers.push(...servedHeaders(error.facts), ...errorHeaders(error, random))

@@ -7,6 +7,7 @@ import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Gateway, InferAnswer, Served } from '../routing/gateway.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
+import type { TraceContext, TraceStarter } from '../telemetry/trace-context.ts'
 import type { AnswerBudget } from './answer-budget.ts'
 import { answerHeaders } from './answer-headers.ts'
 import { Compressor } from './compressor.ts'
@@ -35,6 +36,7 @@ export interface InferDeps {
   readonly random: () => number
   readonly observer: RequestObserver
   readonly ids: RequestIds
+  readonly traces: TraceStarter
   /** Of all bodies being received at the same time. */
   readonly budget: ReceiveBudget
   /** Of all answers that their clients have not taken yet. */
@@ -58,6 +60,9 @@ interface Exchange {
   readonly startedAt: number
   readonly abort: AbortController
   requestId: string
+  trace: TraceContext | undefined
+  /** Monotonic time at which the body was there; for sampled requests only. */
+  receivedAt: number | undefined
   bytesIn: number
   bytesOut: number
   served: Served | undefined
@@ -101,6 +106,8 @@ export class InferHandler {
       startedAt: this.#deps.clock.now(),
       abort: new AbortController(),
       requestId: '',
+      trace: undefined,
+      receivedAt: undefined,
       bytesIn: 0,
       bytesOut: 0,
       served: undefined,
@@ -112,8 +119,9 @@ export class InferHandler {
 
   async #serve(exchange: Exchange): Promise<void> {
     const { request, response, head } = exchange
-    const { answers, ids } = this.#deps
+    const { answers, clock, ids, traces } = this.#deps
     exchange.requestId = ids.idFor(head.requestId)
+    exchange.trace = traces.begin(head.traceparent, head.tracestate)
     answers.checkRoom()
     const terms = this.#terms.read(exchange.path, head.inferKey, request.rawHeaders)
     const encoding = readEncoding(head.contentEncoding)
@@ -121,6 +129,7 @@ export class InferHandler {
     if (exchange.mustContinue) response.writeContinue()
     const body = await readBody(request, limits.received, this.#deps.budget)
     exchange.bytesIn = body.bytes
+    if (exchange.trace?.isSampled === true) exchange.receivedAt = clock.now()
     const answer =
       encoding === undefined
         ? await this.#handOn(exchange, terms, body)
@@ -156,6 +165,7 @@ export class InferHandler {
     return this.#deps.gateway.infer({
       ...terms,
       requestId: exchange.requestId,
+      ...(exchange.trace?.isSampled === true && { span: exchange.trace }),
       body: body.chunks,
       bodyBytes: body.bytes,
       signal: exchange.abort.signal,
@@ -198,7 +208,7 @@ export class InferHandler {
 
   #fail(exchange: Exchange, error: GatewayError): void {
     exchange.error = error
-    const { request, response, requestId } = exchange
+    const { request, response, requestId, trace } = exchange
     // Nobody is there to read it, or half of another answer is out; `#finish` has the rest.
     if (response.destroyed || response.headersSent) {
       response.destroy()
@@ -206,12 +216,13 @@ export class InferHandler {
     }
     const { clock, random } = this.#deps
     const isDraining = this.#deps.isDraining()
-    exchange.bytesOut = sendError(request, response, error, { requestId, isDraining, clock, random })
+    const traceId = trace?.traceId
+    exchange.bytesOut = sendError(request, response, error, { requestId, traceId, isDraining, clock, random })
   }
 
   /** The response is over: sent, or its client is gone. */
   #finish(exchange: Exchange): void {
-    const { response, served, startedAt } = exchange
+    const { response, served, startedAt, trace, receivedAt } = exchange
     const isGone = !response.writableFinished
     if (isGone) exchange.abort.abort()
     const error =
@@ -229,6 +240,8 @@ export class InferHandler {
       ...(error !== undefined && { error, code: isGone ? 'CLIENT_GONE' : error.code }),
       ...(model !== undefined && { model }),
       ...(version !== undefined && { version }),
+      ...(trace !== undefined && { trace }),
+      ...(receivedAt !== undefined && { receiveMs: receivedAt - startedAt }),
       ...(served !== undefined && { cache: served.cache, timings: served.timings, batchRows: served.batchRows }),
     })
   }

@@ -12,6 +12,9 @@ export interface RequestHead {
   readonly transferEncoding: string | undefined
   readonly acceptEncoding: string | undefined
   readonly host: string | undefined
+  /** Repeated, it is none; `tracestate` may be. */
+  readonly traceparent: string | undefined
+  readonly tracestate: string | undefined
   /** Equal for requests whose inference headers are equal; '' when there are none. */
   readonly inferKey: string
 }
@@ -26,12 +29,16 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
   let transferEncoding: string | undefined
   let acceptEncoding: string | undefined
   let host: string | undefined
+  let traceparent: string | undefined
+  let tracestate: string | undefined
   let inferKey = ''
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const value = rawHeaders[i + 1] ?? ''
     if (INFER_LENGTHS.has(name.length)) inferKey += `\n${name}\n${value}`
     else if (name.length === 4 && isNamed(name, 'host')) host = joined(host, value)
+    else if (name.length === 10 && isNamed(name, 'tracestate')) tracestate = joined(tracestate, value)
+    else if (name.length === 11 && isNamed(name, 'traceparent')) traceparent = joined(traceparent, value)
     else if (name.length === 12 && isNamed(name, 'x-request-id')) requestId ??= value
     else if (name.length === 14 && isNamed(name, 'content-length')) contentLength = value
     else if (name.length === 15 && isNamed(name, 'accept-encoding')) acceptEncoding = joined(acceptEncoding, value)
@@ -39,7 +46,17 @@ export function readHead(rawHeaders: readonly string[]): RequestHead {
     else if (name.length === 17 && isNamed(name, 'transfer-encoding'))
       transferEncoding = joined(transferEncoding, value)
   }
-  return { requestId, contentLength, contentEncoding, transferEncoding, acceptEncoding, host, inferKey }
+  return {
+    requestId,
+    contentLength,
+    contentEncoding,
+    transferEncoding,
+    acceptEncoding,
+    host,
+    traceparent,
+    tracestate,
+    inferKey,
+  }
 }
 
 function joined(before: string | undefined, value: string): string {

@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { EventLog } from '../telemetry/log.ts'
 import type { RequestObserver } from '../telemetry/request-summary.ts'
+import { TraceStarter } from '../telemetry/trace-context.ts'
 import { AddressQuota } from './address-quota.ts'
 import { AnswerBudget } from './answer-budget.ts'
 import { answerUnderWay } from './answer-under-way.ts'
@@ -55,6 +56,8 @@ export interface HttpServerDeps {
   readonly log: EventLog
   readonly observer: RequestObserver
   readonly metrics: AppDeps['metrics']
+  /** Absent = traces of callers are told of, none is begun. */
+  readonly traces?: TraceStarter
   readonly admin?: AppDeps['admin']
   /** Version of this software. */
   readonly version: string
@@ -102,6 +105,7 @@ export class HttpServer {
       random,
       observer: this.#counting(deps.observer),
       ids: new RequestIds(deps.bootId),
+      traces: deps.traces ?? new TraceStarter({ isOn: false, sample: 0, random }),
       budget: this.#received,
       isDraining: () => this.#isDraining,
     }

@@ -10,12 +10,14 @@ const JITTER = 0.25
 
 export interface ErrorContext {
   readonly requestId: string
+  /** Of the caller's trace, or of one begun for the request. */
+  readonly traceId?: string | undefined
   /** As far as known; the error's own facts come first. */
   readonly model?: string
   readonly version?: string
 }
 
-/** `{ error, code, request_id, model?, version?, ...details }`; a detail never hides one of the named members. */
+/** `{ error, code, request_id, trace_id?, model?, version?, ...details }`; a detail never hides one of the named members. */
 export function errorBody(
   { code, message, facts }: GatewayError,
   context: ErrorContext,
@@ -26,6 +28,7 @@ export function errorBody(
     error: message,
     code,
     request_id: context.requestId,
+    ...(context.traceId === undefined ? {} : { trace_id: context.traceId }),
     ...(model === undefined ? {} : { model }),
     ...(version === undefined ? {} : { version }),
   }

@@ -7,7 +7,14 @@ import type { Lease } from '../cache/lease.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
-import type { InferAnswer, InferRequest, Inspection, ModelState, ModelStatistics } from '../domain/inference.ts'
+import type {
+  InferAnswer,
+  InferRequest,
+  Inspection,
+  ModelState,
+  ModelStatistics,
+  SpanRef,
+} from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
@@ -53,6 +60,8 @@ export interface ReplicaOptions {
   readonly limits: AdmissionLimits
   /** Deadline of a request that brings none and whose model names none. */
   readonly deadlineMs: number
+  /** A sampled request waits for the load of its model, its own or another's. */
+  readonly onWait?: (key: string, span: SpanRef) => void
 }
 
 const LOADING: ReadonlySet<string | undefined> = new Set(['queued', 'fetching', 'compiling', 'paging'])
@@ -82,6 +91,7 @@ export class Replica {
     let isSuccess = false
     try {
       this.#lease(own, request.ifAbsent)
+      if (request.span !== undefined && own.cache === 'wait') this.#options.onWait?.(key, request.span)
       const { batchRows, body, jsonBytes } = await own.outcome
       isSuccess = true
       const { cache, timings } = own

@@ -83,6 +83,8 @@ export const EVENTS = {
   'worker.over-memory': kept('error'),
   'worker.recycled': kept('info'),
   'worker.recycle-failed': kept('warn'),
+  'traces.not-taken': 'warn',
+  'traces.recovered': 'info',
   'journal.failed': 'warn',
   'journal.recovered': 'info',
   'child.line': 'warn',

@@ -68,9 +68,8 @@ export class Journal {
     if (maxBytes === 0) return
     try {
       const { files, records } = await JournalFiles.open(dir, maxBytes, REMEMBERED)
-      this.#goOnAfter(records)
       this.#files = files
-      this.#gather(GATHER_MS)
+      this.#goOnAfter(records)
     } catch (err) {
       log.event('journal.failed', { err })
     }
@@ -82,7 +81,8 @@ export class Journal {
     const record: JournalRecord = { seq: ++this.#lastSeq, at, level, event, fields: journalFields(fields) }
     this.#recent.push(record)
     if (this.#recent.length >= 2 * REMEMBERED) this.#recent = this.#recent.slice(-REMEMBERED)
-    if (this.#options.maxBytes > 0) this.#queue(record)
+    // Before that the latest are enough: `open` writes those.
+    if (this.#files !== undefined) this.#queue(record)
   }
 
   /** Records after the number `since`, oldest first, the latest `limit` of them. */
@@ -108,8 +108,6 @@ export class Journal {
     const early = this.#recent.map((record) => ({ ...record, seq: record.seq + offset }))
     this.#lastSeq += offset
     this.#recent = [...earlier, ...early]
-    this.#pending = []
-    this.#pendingBytes = 0
     for (const record of early) this.#queue(record)
   }
 
@@ -122,7 +120,7 @@ export class Journal {
     if (this.#pending.length === 0) this.#firstPending = record.seq
     this.#pending.push(line)
     this.#pendingBytes += line.length
-    if (this.#files !== undefined) this.#gather(GATHER_MS)
+    this.#gather(GATHER_MS)
   }
 
   #gather(ms: number): void {

@@ -137,6 +137,11 @@ export const METRICS = {
     'How late the main event loop ran its timers since the last scrape.',
   ),
   modelmux_log_lines_dropped_total: counter('', [], 'Log lines dropped because nobody read them fast enough.'),
+  modelmux_spans_dropped_total: counter(
+    '',
+    ['reason'],
+    'Spans dropped, because the queue was full or the collector did not take them.',
+  ),
   modelmux_journal_dropped_total: counter('', [], 'Records of the journal that could not be written to disk.'),
   modelmux_process_resident_bytes: gauge('bytes', [], 'Resident memory of the main process.'),
 } as const satisfies Record<string, MetricRow>

@@ -15,6 +15,7 @@ export function requestLine(summary: RequestSummary): string {
   if (version !== undefined) line += `,"version":${JSON.stringify(version)}`
   if (cache !== undefined) line += `,"cache":"${cache}"`
   if (batchRows !== undefined) line += `,"batchRows":${batchRows}`
+  if (summary.trace !== undefined) line += `,"traceId":"${summary.trace.traceId}"`
   line += `,"bytesIn":${summary.bytesIn},"bytesOut":${summary.bytesOut},"durationMs":${milliseconds(summary.durationMs)}`
   if (timings === undefined) return line
   for (const phase of PHASES) {

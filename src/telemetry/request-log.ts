@@ -34,9 +34,10 @@ export class RequestLog implements RequestObserver {
       // A state of the service, not a defect of it: no stack, or a flood would fill the log with them.
       this.#log.line('request.delayed', withMessage(summary))
     } else {
-      const { error: err, code, ...facts } = summary
+      const { error: err, code, trace, ...facts } = summary
       const blame = code === undefined ? {} : { code, against: ERRORS[code].countsAgainst }
-      this.#log.event('request.failed', { ...facts, ...blame, err })
+      const traced = trace === undefined ? {} : { traceId: trace.traceId }
+      this.#log.event('request.failed', { ...facts, ...traced, ...blame, err })
     }
   }
 }

@@ -1,6 +1,7 @@
 /** What is known of a request once it is over: the one thing that metrics and logs are fed with. */
 import type { ErrorCode } from '../domain/errors.ts'
 import type { CacheOutcome, PhaseTimings } from '../domain/phases.ts'
+import type { TraceContext } from './trace-context.ts'
 
 export interface RequestSummary {
   readonly requestId: string
@@ -19,6 +20,10 @@ export interface RequestSummary {
   readonly bytesIn: number
   readonly bytesOut: number
   readonly durationMs: number
+  /** The trace it belongs to, if it belongs to one. */
+  readonly trace?: TraceContext
+  /** From the head to the end of the body; known for sampled requests only. */
+  readonly receiveMs?: number
   /** What went wrong, with its causes; absent for success. */
   readonly error?: Error
 }

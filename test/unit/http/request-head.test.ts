@@ -22,12 +22,28 @@ describe('readHead', () => {
       transferEncoding: undefined,
       acceptEncoding: undefined,
       host: undefined,
+      traceparent: undefined,
+      tracestate: undefined,
       inferKey: '',
     })
   })
 
   it('joins repeated encodings, so that two of them are no known one', () => {
     assert.equal(readHead(['content-encoding', 'gzip', 'content-encoding', 'gzip']).contentEncoding, 'gzip, gzip')
+  })
+
+  it('joins repeated trace headers, so that two parents are none', () => {
+    const { traceparent, tracestate } = readHead([
+      'TraceParent',
+      'x',
+      'traceparent',
+      'y',
+      'TRACESTATE',
+      'a=1',
+      'tracestate',
+      'b=2',
+    ])
+    assert.deepEqual([traceparent, tracestate], ['x, y', 'a=1, b=2'])
   })
 
   it('passes over headers that only look similar', () => {
@@ -39,6 +55,8 @@ describe('readHead', () => {
       transferEncoding: undefined,
       acceptEncoding: undefined,
       host: undefined,
+      traceparent: undefined,
+      tracestate: undefined,
       inferKey: '',
     })
   })

@@ -120,6 +120,7 @@ describe('Journal', () => {
 
   it('never holds more than its bytes for a disk that does not answer, and does not wait for it at the end', async () => {
     const scene = setUp({ maxPendingBytes: 1000 })
+    await scene.journal.open(scene.dir)
     scene.journal.note('model.loaded', 'info', {})
     for (let i = 0; i < 1000; i++) scene.journal.note('model.loaded', 'info', { key: `m-${i}` })
     assert.ok(scene.journal.dropped > 900)
