@@ -37,25 +37,27 @@ export class HttpProbe {
 
   /** One inference. Rejects unless it is answered with 200. */
   async infer(model: string, body: InferBody): Promise<ProbedAnswer> {
-    const reply = await this.#send(inferRequest(this.#target, model, body))
-    if (reply.status !== 200)
-      throw new Error(`${model}: status ${reply.status}: ${reply.body.toString('utf8', 0, 500)}`)
-    return {
-      ms: reply.ms,
-      phases: parseServerTiming(headerOf(reply.head, 'server-timing') ?? ''),
-      cache: headerOf(reply.head, 'x-modelmux-cache') ?? '',
-      outputs: readAnswer(reply.head, reply.body),
-    }
+    return probedAnswer(model, await this.tryInfer(model, body))
+  }
+
+  /** One inference, however it is answered. Rejects when it is not answered at all. */
+  tryInfer(model: string, body: InferBody): Promise<Reply> {
+    return this.#send(inferRequest(this.#target, model, body))
+  }
+
+  /** Any request with a JSON body or none, however it is answered. */
+  ask(method: 'GET' | 'POST', path: string, json?: unknown): Promise<Reply> {
+    return this.#send(plainRequest(this.#target, method, path, json))
   }
 
   /** Resolves when the model's memory is given back. */
   async unload(model: string): Promise<void> {
-    const reply = await this.#send(plainRequest(this.#target, 'POST', `/v2/repository/models/${model}/unload`, {}))
+    const reply = await this.ask('POST', `/v2/repository/models/${model}/unload`, {})
     if (reply.status !== 200) throw new Error(`unload of ${model}: status ${reply.status}: ${reply.body.toString()}`)
   }
 
   async metrics(): Promise<MetricsSnapshot> {
-    const reply = await this.#send(plainRequest(this.#target, 'GET', '/metrics'))
+    const reply = await this.ask('GET', '/metrics')
     return MetricsSnapshot.parse(reply.body.toString())
   }
 
@@ -63,7 +65,7 @@ export class HttpProbe {
   async awaitReady(model: string, limitMs: number, signal: AbortSignal): Promise<void> {
     const endsAt = this.#clock.now() + limitMs
     for (;;) {
-      const reply = await this.#send(plainRequest(this.#target, 'GET', `/v2/models/${model}/ready`))
+      const reply = await this.ask('GET', `/v2/models/${model}/ready`)
       if (reply.status === 200) return
       if (this.#clock.now() > endsAt)
         throw new Error(`${model} was not ready in ${limitMs} ms: ${reply.body.toString()}`)
@@ -92,6 +94,17 @@ export class HttpProbe {
 
   #send(pieces: readonly Buffer[]): Promise<Reply> {
     return requestOnce(this.#connection, pieces, this.#clock)
+  }
+}
+
+/** @throws Error unless the reply is a 200 */
+export function probedAnswer(model: string, { status, head, body, ms }: Reply): ProbedAnswer {
+  if (status !== 200) throw new Error(`${model}: status ${status}: ${body.toString('utf8', 0, 500)}`)
+  return {
+    ms,
+    phases: parseServerTiming(headerOf(head, 'server-timing') ?? ''),
+    cache: headerOf(head, 'x-modelmux-cache') ?? '',
+    outputs: readAnswer(head, body),
   }
 }
 

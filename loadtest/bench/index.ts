@@ -1,7 +1,8 @@
 /** The benches that can be run, by name. */
 import { thousands } from './b3-thousands.ts'
 import { coldStart } from './b6-cold-start.ts'
+import { isolation } from './b7-isolation.ts'
 import { warmSmall } from './b11-warm-small.ts'
 import type { Bench } from './bench.ts'
 
-export const BENCHES: readonly Bench[] = [thousands, coldStart, warmSmall]
+export const BENCHES: readonly Bench[] = [thousands, coldStart, isolation, warmSmall]

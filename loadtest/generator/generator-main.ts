@@ -4,6 +4,7 @@ import { runLoad } from './load.ts'
 import type { FromGenerator, ToGenerator } from './load-generator.ts'
 
 const stopped = new AbortController()
+const begun = Promise.withResolvers<void>()
 
 function tell(message: FromGenerator): void {
   process.send?.(message)
@@ -12,7 +13,10 @@ function tell(message: FromGenerator): void {
 async function run(message: Extract<ToGenerator, { kind: 'run' }>): Promise<void> {
   try {
     const report = await runLoad(message.plan, systemClock, stopped.signal, {
-      onReady: () => tell({ kind: 'ready' }),
+      onReady: () => {
+        tell({ kind: 'ready' })
+        return begun.promise
+      },
       onProgress: (progress) => tell({ kind: 'progress', report: progress }),
     })
     tell({ kind: 'done', report })
@@ -23,9 +27,15 @@ async function run(message: Extract<ToGenerator, { kind: 'run' }>): Promise<void
 }
 
 process.on('message', (message: ToGenerator) => {
-  if (message.kind === 'stop') stopped.abort()
-  else run(message).catch((error: unknown) => tell({ kind: 'failed', reason: String(error) }))
+  if (message.kind === 'begin') begun.resolve()
+  else if (message.kind === 'stop') {
+    stopped.abort()
+    begun.resolve()
+  } else run(message).catch((error: unknown) => tell({ kind: 'failed', reason: String(error) }))
 })
 // The terminal sends Ctrl-C to the whole group; the parent decides when this process stops.
 process.on('SIGINT', () => {})
-process.once('disconnect', () => stopped.abort())
+process.once('disconnect', () => {
+  stopped.abort()
+  begun.resolve()
+})

@@ -3,7 +3,11 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { LoadPlan, LoadReport } from './plan.ts'
 
-export type ToGenerator = { readonly kind: 'run'; readonly plan: LoadPlan } | { readonly kind: 'stop' }
+export type ToGenerator =
+  | { readonly kind: 'run'; readonly plan: LoadPlan }
+  /** Answers `ready`. */
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'stop' }
 
 export type FromGenerator =
   | { readonly kind: 'ready' }
@@ -12,7 +16,8 @@ export type FromGenerator =
   | { readonly kind: 'failed'; readonly reason: string }
 
 export interface LoadHooks {
-  onReady?(): void
+  /** Everything is prepared; the load begins once a promise is kept that this gives. */
+  onReady?(): void | Promise<void>
   onProgress?(report: LoadReport): void
   /** Ends the load early; what was measured until then is reported. */
   readonly signal?: AbortSignal
@@ -38,7 +43,7 @@ function reportOf(child: ChildProcess, hooks: LoadHooks): Promise<LoadReport> {
     child.on('message', (message: FromGenerator) => {
       switch (message.kind) {
         case 'ready':
-          return hooks.onReady?.()
+          return Promise.resolve(hooks.onReady?.()).then(() => tell(child, { kind: 'begin' }), reject)
         case 'progress':
           return hooks.onProgress?.(message.report)
         case 'done':

@@ -17,7 +17,10 @@ import { type HttpResponse, headerOf } from './response-reader.ts'
 import { type Observation, Tally } from './tally.ts'
 import { type WorkItem, workList } from './work-list.ts'
 
-/** Answers computed ahead, for classes where one takes well under a millisecond; others are computed when first needed. */
+/**
+ * Answers computed ahead: for classes where one takes well under a millisecond, and for all in an open loop, where computing one would
+ * hold up the schedule. Others are computed when first needed.
+ */
 const PREPARED_ANSWERS = 20_000
 const PREPARED_CLASSES: ReadonlySet<string> = new Set(['XS'])
 const SWEEP_MS = 100
@@ -25,8 +28,8 @@ const SWEEP_MS = 100
 const REST_MS = 1
 
 export interface LoadEvents {
-  /** Everything is prepared; the first request follows. */
-  onReady?(): void
+  /** Everything is prepared; the first request follows, once a promise is kept that this gives. */
+  onReady?(): void | Promise<void>
   /** A report over each interval of `plan.progressMs`, counted from zero again. */
   onProgress?(report: LoadReport): void
 }
@@ -41,6 +44,7 @@ export async function runLoad(
   const items = workList(plan)
   if (items.length === 0) throw new RangeError('the plan has no models')
   if (plan.check === 'all') prepareAnswers(plan, items)
+  await events.onReady?.()
   const total = new Tally(clock)
   const interval = new Tally(clock)
   const connections = Array.from(
@@ -66,7 +70,6 @@ export async function runLoad(
   const ended = new AbortController()
   const end = pause(clock, lengthMs(plan), AbortSignal.any([signal, ended.signal])).catch(() => {})
   let isOver = false
-  events.onReady?.()
   try {
     total.restart()
     cpuAtStart = serverCpu(plan)
@@ -167,7 +170,8 @@ function progressTimer(plan: LoadPlan, clock: Clock, interval: Tally, events: Lo
 }
 
 function prepareAnswers(plan: LoadPlan, items: readonly (readonly WorkItem[])[]): void {
-  if (!plan.groups.every((group) => PREPARED_CLASSES.has(group.className))) return
+  const isCheap = plan.groups.every((group) => PREPARED_CLASSES.has(group.className))
+  if (plan.pace.kind === 'closed' && !isCheap) return
   if (items.length * plan.inputsPerModel > PREPARED_ANSWERS) return
   for (const list of items) for (const item of list) item.prepare()
 }

@@ -21,6 +21,15 @@ describe('arrival times', () => {
     assert.ok(Math.abs(deviation - 10) < 0.5, `deviation ${deviation} ms`)
   })
 
+  it('come in bursts when bursty: the deviation of the gaps is eight times their mean', () => {
+    const times = take(arrivalTimes('bursty', 100, new Rng(4)), 400_001)
+    const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0))
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length
+    const deviation = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / gaps.length)
+    assert.ok(Math.abs(mean - 10) < 0.5, `mean gap ${mean} ms`)
+    assert.ok(Math.abs(deviation / mean - 8) < 0.5, `coefficient of variation ${deviation / mean}`)
+  })
+
   it('need a rate', () => {
     assert.throws(() => arrivalTimes('constant', 0, new Rng(1)).next(), /rps is 0/)
   })
