@@ -103,10 +103,10 @@ function guestsOf(context: BenchContext): Record<keyof typeof DISTURBANCES, Gues
   return { 'cached R': guest('cached R'), 'new R': guest('new R'), 'new S': guest('new S') }
 }
 
-async function writeModels({ folder, progress }: BenchContext, guests: Readonly<Record<string, Guest>>): Promise<void> {
+async function writeModels(context: BenchContext, guests: Readonly<Record<string, Guest>>): Promise<void> {
   const write = (zooClass: ModelClass, set: Omit<ModelSet, 'family' | 'seed'>) =>
-    writeFolder(modelsFolder(folder), zooClass, { family: 'full', seed: SEED, ...set }, ({ done, total }) =>
-      progress(`writing ${total} models of class ${zooClass.name} ${progressBar(done, total)}`),
+    writeFolder(modelsFolder(context.folder), zooClass, { family: 'full', seed: SEED, ...set }, ({ done, total }) =>
+      context.progress(`writing ${total} models of class ${zooClass.name} ${progressBar(done, total)}`),
     )
   for (const hot of HOT) await write(modelClass(hot), { customers: 1, prefix: 'hot', model: hot.toLowerCase() })
   for (const { zooClass, customers, prefix, className } of Object.values(guests)) {

@@ -43,18 +43,26 @@ function reportOf(child: ChildProcess, hooks: LoadHooks): Promise<LoadReport> {
     child.on('message', (message: FromGenerator) => {
       switch (message.kind) {
         case 'ready':
-          return Promise.resolve(hooks.onReady?.()).then(() => tell(child, { kind: 'begin' }), reject)
+          begin(child, hooks).catch(reject)
+          return
         case 'progress':
-          return hooks.onProgress?.(message.report)
+          hooks.onProgress?.(message.report)
+          return
         case 'done':
-          return resolve(message.report)
+          resolve(message.report)
+          return
         case 'failed':
-          return reject(new Error(`the load generator failed: ${message.reason}`))
+          reject(new Error(`the load generator failed: ${message.reason}`))
       }
     })
     child.once('error', reject)
     child.once('exit', (code, signal) => reject(new Error(`the load generator ended early (${signal ?? code})`)))
   })
+}
+
+async function begin(child: ChildProcess, hooks: LoadHooks): Promise<void> {
+  await hooks.onReady?.()
+  tell(child, { kind: 'begin' })
 }
 
 function tell(child: ChildProcess, message: ToGenerator): void {
