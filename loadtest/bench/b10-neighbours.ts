@@ -1,16 +1,17 @@
 /**
  * B10: what one customer can do to the others. 40 tenants of ten models each. 38 of them ask at a steady mean rate in bursts; one floods
- * with five times as many requests as all of them together; one sends only bombs and bad inputs. By turns the 38 are alone, or beside
- * both.
+ * with five times as many requests as all of them together; one sends only bombs and bad inputs. By turns the 38 are alone, beside one
+ * of these, and beside both.
  */
 import { rm } from 'node:fs/promises'
 import { generateLoad } from '../generator/load-generator.ts'
 import type { LoadPlan, LoadReport, ModelGroup } from '../generator/plan.ts'
 import { readTreeUsage } from '../measure/process-tree.ts'
+import { rotated } from '../measure/statistics.ts'
 import { type ClassName, modelClass, writeFolder } from '../models/index.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 import { progressBar } from '../report/progress-line.ts'
-import { findings, type NeighbourRun, SIDES, type Side } from './b10-findings.ts'
+import { findings, type NeighbourRun, SIDES } from './b10-findings.ts'
 import { type Bench, type BenchContext, scaled } from './bench.ts'
 import { bombsIn, type HostileTally, hostileTraffic, writeHostileModels } from './hostile-tenant.ts'
 import { modelsFolder, type RunningServer, withServer } from './running-server.ts'
@@ -45,8 +46,10 @@ async function run(context: BenchContext): Promise<BenchFindings> {
       context.progress(`writing ${group.model} of ${total} tenants ${progressBar(done, total)}`),
     )
   }
-  const stretches = context.reps
-  const awaits = await writeHostileModels(models, bombsIn(warmUp + measured) * stretches, stretches)
+  const stretches = context.reps * SIDES.length
+  // Two sides of a repetition are beside the hostile tenant.
+  const bombs = bombsIn(warmUp + measured) * context.reps * 2
+  const awaits = await writeHostileModels(models, bombs, stretches)
   try {
     return await withServer({ folder, awaits, signal }, async (running) => {
       await warmUpAll(context, running, groups)
@@ -107,22 +110,22 @@ async function measure(
   const floods: LoadReport[] = []
   const hostile: HostileTally = new Map()
   let sent = 0
+  let stretch = 0
   for (let rep = 1; rep <= context.reps; rep += 1) {
-    const order: readonly Side[] = rep % 2 === 0 ? SIDES.toReversed() : SIDES
-    for (const side of order) {
+    for (const side of rotated(SIDES, rep)) {
       context.progress(`repetition ${rep} of ${context.reps}: ${side}`)
       context.signal.throwIfAborted()
+      stretch += 1
       const quiet = planOf(context, running, groups.quiet, rep)
-      if (side === 'alone') {
-        samples.add(side, (await together({ quiet }, context.signal)).quiet)
-      } else {
-        const flood = floodPlan(planOf(context, running, groups.flood, rep))
-        const reports = await together({ quiet, flood }, context.signal, async (stopped) => {
-          sent = await hostileTraffic(server.target, { firstBomb: sent, stretch: rep }, stopped, hostile)
-        })
-        samples.add(side, reports.quiet)
-        floods.push(reports.flood)
-      }
+      const flood = floodPlan(planOf(context, running, groups.flood, rep))
+      const plans: Readonly<Record<string, LoadPlan>> =
+        side === 'flood' || side === 'both' ? { quiet, flood } : { quiet }
+      const reports = await together(plans, context.signal, async (stopped) => {
+        if (side !== 'hostile' && side !== 'both') return
+        sent = await hostileTraffic(server.target, { firstBomb: sent, stretch }, stopped, hostile)
+      })
+      if (reports.quiet !== undefined) samples.add(side, reports.quiet)
+      if (reports.flood !== undefined) floods.push(reports.flood)
       await probe.awaitQuiet(server.pid, context.signal)
     }
   }

@@ -11,6 +11,7 @@ import { generateLoad } from '../generator/load-generator.ts'
 import type { LoadPlan } from '../generator/plan.ts'
 import { dropPages } from '../measure/page-cache.ts'
 import { readTreeUsage } from '../measure/process-tree.ts'
+import { rotated } from '../measure/statistics.ts'
 import {
   type ClassName,
   type ModelClass,
@@ -64,7 +65,7 @@ interface Guest extends Disturbance {
   readonly customers: number
 }
 
-export const isolation: Bench = { name: 'B7', question: 'does a load hurt a neighbour?', minutes: 9, reps: 5, run }
+export const isolation: Bench = { name: 'B7', question: 'does a load hurt a neighbour?', minutes: 10, reps: 10, run }
 
 async function run(context: BenchContext): Promise<BenchFindings> {
   const { folder, signal } = context
@@ -86,13 +87,13 @@ async function run(context: BenchContext): Promise<BenchFindings> {
 }
 
 function stretchSeconds({ isQuick }: BenchContext): { warmUp: number; measured: number } {
-  return isQuick ? { warmUp: 0.5, measured: 2 } : { warmUp: 2, measured: 20 }
+  return isQuick ? { warmUp: 0.5, measured: 2 } : { warmUp: 2, measured: 10 }
 }
 
 function guestsOf(context: BenchContext): Record<keyof typeof DISTURBANCES, Guest> {
   const { warmUp, measured } = stretchSeconds(context)
-  // One at once, one per interval, and one more for a stretch that ends late.
-  const perStretch = ({ everyMs }: Disturbance) => Math.ceil(((warmUp + measured) * 1000) / everyMs) + 2
+  // One at once, and one per interval.
+  const perStretch = ({ everyMs }: Disturbance) => Math.ceil(((warmUp + measured) * 1000) / everyMs) + 1
   const guest = (side: keyof typeof DISTURBANCES): Guest => {
     const disturbance = DISTURBANCES[side]
     const zooClass = modelClass(disturbance.className)
@@ -219,9 +220,4 @@ function hotPlan(context: BenchContext, { server }: RunningServer, hot: Hot, rep
 /** `index`: 0 for the first. */
 function nameOf({ prefix, className }: Disturbance, index: number): string {
   return modelName(index + 1, { prefix, model: className.toLowerCase() })
-}
-
-/** Each repetition begins with another side, so that none is always the one after the same other. */
-function rotated<T>(list: readonly T[], by: number): T[] {
-  return list.map((_, i) => list[(i + by) % list.length] as T)
 }

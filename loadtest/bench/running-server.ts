@@ -2,7 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HttpProbe } from './http-probe.ts'
-import { ServerProcess } from './server-process.ts'
+import { type ServerOptions, ServerProcess } from './server-process.ts'
 
 export interface ServerSetup {
   /** Holds `models` and `cache`, and the configuration file while there is one. */
@@ -15,6 +15,8 @@ export interface ServerSetup {
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** An artifact folder from before is used again. Default: it starts empty. */
   readonly keepsCache?: boolean
+  /** How the process is started, where that is part of what is looked at. */
+  readonly launch?: Pick<ServerOptions, 'nodeArgs' | 'openFiles' | 'readsLog'>
   readonly signal: AbortSignal
 }
 
@@ -40,11 +42,11 @@ export async function withServer<T>(setup: ServerSetup, use: (running: RunningSe
 
 /** The caller closes the probe and stops the server. */
 export async function startServer(setup: ServerSetup): Promise<RunningServer> {
-  const { folder, awaits, args = [], config, keepsCache = false, signal } = setup
+  const { folder, awaits, args = [], config, keepsCache = false, launch, signal } = setup
   if (!keepsCache) await rm(cacheFolder(folder), { recursive: true, force: true })
   const folders = ['--models', modelsFolder(folder), '--cache', cacheFolder(folder)]
   const configured = config === undefined ? [] : ['--config', await writeConfig(folder, config)]
-  const server = await ServerProcess.serve({ args: [...folders, ...configured, ...args] })
+  const server = await ServerProcess.serve({ ...launch, args: [...folders, ...configured, ...args] })
   const probe = new HttpProbe(server.target)
   try {
     await probe.awaitReady(awaits, SCAN_LIMIT_MS, signal)

@@ -19,6 +19,12 @@ export interface ServerOptions {
   /** What is run; this Node by default. */
   readonly program?: string
   readonly workingDirectory?: string
+  /** Further arguments of Node itself. */
+  readonly nodeArgs?: readonly string[]
+  /** Most files and sockets that the process may have open; the caller's limit by default. */
+  readonly openFiles?: number
+  /** False: nobody reads its standard error, so that the pipe fills up. Default true. */
+  readonly readsLog?: boolean
   readonly clock?: Clock
 }
 
@@ -67,9 +73,12 @@ export class ServerProcess {
     options: Omit<ServerOptions, 'args' | 'port'> = {},
   ): Promise<ServerProcess> {
     const clock = options.clock ?? systemClock
-    const { program, workingDirectory } = options
-    const words = program === undefined ? ['--no-warnings', ...args] : args
-    const child = spawn(program ?? process.execPath, words, {
+    const { workingDirectory, nodeArgs = [], openFiles, readsLog = true } = options
+    const program = options.program ?? process.execPath
+    const words = options.program === undefined ? ['--no-warnings', ...nodeArgs, ...args] : args
+    const limited = ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, program, ...words]
+    const [command, list] = openFiles === undefined ? [program, words] : ['sh', limited]
+    const child = spawn(command, list, {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
       ...(workingDirectory === undefined ? {} : { cwd: workingDirectory }),
@@ -81,10 +90,12 @@ export class ServerProcess {
       child.once('error', () => resolve(null))
     }).finally(() => process.off('exit', killGroup))
     const log = new LogTail()
-    child.stderr.on('data', (chunk: Buffer) => {
-      log.push(chunk)
-      if (options.log === 'inherit') process.stderr.write(chunk)
-    })
+    if (readsLog) {
+      child.stderr.on('data', (chunk: Buffer) => {
+        log.push(chunk)
+        if (options.log === 'inherit') process.stderr.write(chunk)
+      })
+    }
     const listening = Promise.withResolvers<string | undefined>()
     createInterface({ input: child.stdout }).on('line', (line) => {
       const url = /^listening on (http:\S+)/.exec(line)?.[1]

@@ -39,6 +39,11 @@ export async function readTreeCpuSeconds(root: number): Promise<number> {
   return stats.reduce((sum, { cpuTicks }) => sum + cpuTicks, 0) / TICKS_PER_SECOND
 }
 
+/** `root` and its descendants. */
+export async function treeOf(root: number): Promise<number[]> {
+  return descendants(root, await allStats()).map(({ pid }) => pid)
+}
+
 /** One line of /proc/<pid>/stat; the command's name may hold blanks and parentheses, so fields count from the last one. */
 export function parseStat(line: string): Stat {
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ')

@@ -28,3 +28,9 @@ export function median(values: readonly number[]): number {
 export function pairedRatio(numerators: readonly number[], denominators: readonly number[]): Spread {
   return spreadOf(numerators.map((value, i) => value / (denominators[i] ?? Number.NaN)))
 }
+
+/** The list begun at another place: when repetition `by` starts there, nothing is always measured right after the same other. */
+export function rotated<T>(list: readonly T[], by: number): T[] {
+  const start = by % list.length
+  return [...list.slice(start), ...list.slice(0, start)]
+}

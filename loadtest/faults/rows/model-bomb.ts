@@ -1,0 +1,52 @@
+/** Row 13: models that are small on disk and endless to compile or to run. */
+import { FILE_BOMBS, fileBombBody } from '../../bench/bombs.ts'
+import { readServerProcesses } from '../../measure/server-processes.ts'
+import { expectUntouched, outcomeOf, tailOf } from '../answers.ts'
+import { Expectations, type FaultRow } from '../fault.ts'
+
+const STEADY_MODELS = 20
+
+export const modelBomb: FaultRow = {
+  number: 13,
+  fault: 'model bombs',
+  injected: `${FILE_BOMBS.length} files, among them 144 bytes that ask for a gibibyte`,
+  expected:
+    '4xx for each within the compile deadline, no compiler above its memory cap, others answered without an error',
+  limitSeconds: 60,
+  async run(stage) {
+    const expect = new Expectations()
+    const steady = await stage.writeSteady(STEADY_MODELS)
+    const name = (i: number): string => `bombs/m${i}`
+    for (const [i, { bytes }] of FILE_BOMBS.entries()) await stage.writeModelFile(name(i), bytes(i))
+    const running = await stage.serve({ awaits: name(FILE_BOMBS.length - 1) })
+    await stage.touchAll(running, steady)
+    const outcomes: string[] = []
+    let slowest = 0
+    const {
+      value: { report },
+      peak,
+    } = await stage.peakDuring(
+      () => largestCompiler(running.server.pid),
+      () =>
+        stage.besideSteady(running, steady, async () => {
+          for (const [i, bomb] of FILE_BOMBS.entries()) {
+            stage.progress(bomb.name)
+            const reply = await running.probe.tryInfer(name(i), fileBombBody())
+            slowest = Math.max(slowest, reply.ms / 1000)
+            outcomes.push(`${bomb.name} ${outcomeOf(reply)}`)
+            expect.that(reply.status >= 400 && reply.status < 500, `${bomb.name}: ${outcomeOf(reply)}, expected 4xx`)
+          }
+        }),
+    )
+    expectUntouched(expect, report)
+    const mib = Math.round(peak / 2 ** 20)
+    const measured = `the slowest; compilers' private memory at most ${mib} MiB; ${outcomes.join(', ')}; ${tailOf(report)}`
+    return { seconds: slowest, measured, problems: expect.problems }
+  },
+}
+
+/** Private memory of the largest compiler process. */
+async function largestCompiler(pid: number): Promise<number> {
+  const all = await readServerProcesses(pid)
+  return Math.max(0, ...all.filter(({ role }) => role === 'compiler').map(({ privateBytes }) => privateBytes))
+}
