@@ -89,7 +89,8 @@ export class FaultStage {
   async touchAll({ server, probe }: RunningServer, group: ModelGroup): Promise<void> {
     const plan = steadyPlan(server.target, group, STEADY_RPS)
     const pace = { kind: 'closed', connections: 4 } as const
-    await generateLoad({ ...plan, popularity: { kind: 'once' }, pace }, { signal: this.signal })
+    const touched = await generateLoad({ ...plan, popularity: { kind: 'once' }, pace }, { signal: this.signal })
+    if (touched.answered !== group.customers) throw new Error(`not all models answered: ${touched.firstProblem}`)
     await probe.awaitQuiet(server.pid, this.signal)
   }
 

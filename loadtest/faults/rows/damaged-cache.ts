@@ -10,6 +10,7 @@ import { type FaultStage, nameIn } from '../stage.ts'
 
 const DISK_BYTES = 128 * 2 ** 20
 const MODELS = 6
+const SETUP = { keepsCache: true, config: { cache: { minFreeDiskBytes: 0 } } } as const
 
 export const damagedCache: FaultRow = {
   number: 31,
@@ -24,13 +25,13 @@ export const damagedCache: FaultRow = {
     const cache = cacheFolder(stage.folder)
     const disk = await mountTmpfs(stage, cache, DISK_BYTES)
     const group = await stage.writeSteady(MODELS, 'S')
-    const first = await stage.serve({ keepsCache: true })
+    const first = await stage.serve(SETUP)
     await stage.touchAll(first, group)
     await stage.stop(first)
 
     stage.progress('damaged')
     await damage(cache)
-    const second = await stage.serve({ keepsCache: true })
+    const second = await stage.serve(SETUP)
     const seconds = await stage.seconds(async () => {
       const { report } = await stage.besideSteady(second, group, () => answersOfAll(stage, second.probe, expect))
       expectUntouched(expect, report)
@@ -41,7 +42,7 @@ export const damagedCache: FaultRow = {
 
     stage.progress('read-only')
     await disk.setReadOnly(true)
-    const readOnly = await stage.serve({ keepsCache: true }).then(
+    const readOnly = await stage.serve(SETUP).then(
       async (running) => {
         await answersOfAll(stage, running.probe, expect)
         await stage.stop(running)

@@ -28,7 +28,7 @@ export const unreadAnswers: FaultRow = {
     const expect = new Expectations()
     const steady = await stage.writeSteady(STEADY_MODELS)
     await stage.writeModelFile(MODEL, modelBytes(identity('FP32').model))
-    const running = await stage.serve({ awaits: MODEL, config: { server: { requestTimeoutMs: WRITE_TIMEOUT_MS } } })
+    const running = await stage.serve({ awaits: MODEL, config: { server: { headersTimeoutMs: WRITE_TIMEOUT_MS, requestTimeoutMs: WRITE_TIMEOUT_MS } } })
     const { server } = running
     await stage.touchAll(running, steady)
     const mainBytes = async (): Promise<number> => {
