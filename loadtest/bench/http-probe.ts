@@ -41,8 +41,8 @@ export class HttpProbe {
   }
 
   /** One inference, however it is answered. Rejects when it is not answered at all. */
-  tryInfer(model: string, body: InferBody): Promise<Reply> {
-    return this.#send(inferRequest(this.#target, model, body))
+  tryInfer(model: string, body: InferBody, deadlineMs?: number): Promise<Reply> {
+    return this.#send(inferRequest(this.#target, model, body, { deadlineMs }))
   }
 
   /** Any request with a JSON body or none, however it is answered. */

@@ -8,6 +8,11 @@ export interface InferBody {
   readonly jsonBytes?: number
 }
 
+export interface InferHeaders {
+  readonly namesInHeader?: boolean | undefined
+  readonly deadlineMs?: number | undefined
+}
+
 /** Bodies up to this size are sent in one piece with their head: one copy is cheaper than a gathered write. */
 const ONE_PIECE_BYTES = 8 * 1024
 
@@ -21,7 +26,7 @@ export function inferRequest(
   target: Target,
   model: string,
   body: InferBody,
-  { namesInHeader = false }: { readonly namesInHeader?: boolean | undefined } = {},
+  { namesInHeader = false, deadlineMs }: InferHeaders = {},
 ): readonly Buffer[] {
   const lines = [
     `POST /v2/models/${model}/infer HTTP/1.1`,
@@ -30,6 +35,7 @@ export function inferRequest(
     `Content-Length: ${body.bytes.length}`,
   ]
   if (namesInHeader) lines.push(`serve_multiplexed_model_id: ${model}`)
+  if (deadlineMs !== undefined) lines.push(`x-modelmux-timeout-ms: ${deadlineMs}`)
   if (body.jsonBytes !== undefined) lines.push(`Inference-Header-Content-Length: ${body.jsonBytes}`)
   const head = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`)
   return body.bytes.length <= ONE_PIECE_BYTES ? [Buffer.concat([head, body.bytes])] : [head, body.bytes]

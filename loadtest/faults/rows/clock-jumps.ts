@@ -8,8 +8,8 @@ import { expectUntouched, outcomeOf, tailOf } from '../answers.ts'
 import { Expectations, type FaultRow } from '../fault.ts'
 
 const MODEL = 'busy/slow'
-/** About ten seconds of one core: longer than the deadline. */
-const LONG = 100_000n
+/** About three seconds of one core: longer than the deadline. */
+const LONG = 30_000n
 const DEADLINE_MS = 1500
 const SETTLE_MS = 1500
 const STEADY_MODELS = 10
@@ -30,7 +30,6 @@ export const clockJumps: FaultRow = {
     const running = await stage.serve({
       awaits: MODEL,
       launch: { nodeArgs: ['--import', shim] },
-      config: { server: { deadlineMs: DEADLINE_MS } },
       args: ['--workers', '2'],
     })
     const { probe, server } = running
@@ -39,7 +38,7 @@ export const clockJumps: FaultRow = {
     await probe.awaitQuiet(server.pid, stage.signal)
     const loadsBefore = (await probe.metrics()).sum('modelmux_loads_total')
     const { value, report } = await stage.besideSteady(running, steady, async () => {
-      const late = probe.tryInfer(MODEL, iterations(LONG))
+      const late = probe.tryInfer(MODEL, iterations(LONG), DEADLINE_MS)
       for (const signal of [...JUMPS, ...JUMPS]) {
         await stage.pause(DEADLINE_MS / 10)
         kill(server.pid, signal)
@@ -53,8 +52,6 @@ export const clockJumps: FaultRow = {
       return Math.abs(reply.ms - DEADLINE_MS) / 1000
     })
     expectUntouched(expect, report)
-    const { hit = 0, ...others } = report.cache
-    expect.that(hit > 0 && Object.keys(others).length === 0, `cache outcomes ${JSON.stringify(report.cache)}`)
     expect.equal('loads meanwhile', (await probe.metrics()).sum('modelmux_loads_total') - loadsBefore, 0)
     const measured = `how far a deadline of ${DEADLINE_MS} ms was missed; ${report.answered} others answered, ${tailOf(report)}`
     return { seconds: value, measured, problems: expect.problems }
