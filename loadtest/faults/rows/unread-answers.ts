@@ -3,15 +3,16 @@ import { connect, type Socket } from 'node:net'
 import { inferBody, inferRequest } from '../../generator/infer-request.ts'
 import type { Target } from '../../generator/plan.ts'
 import { readServerProcesses } from '../../measure/server-processes.ts'
-import { modelBytes, type NamedTensor } from '../../models/index.ts'
-import { identity } from '../../models/special/index.ts'
+import type { NamedTensor } from '../../models/index.ts'
+import { BOMBS } from '../../models/special/index.ts'
 import { expectUntouched, tailOf } from '../answers.ts'
 import { Expectations, type FaultRow } from '../fault.ts'
 
-const MODEL = 'echo/big'
-const CLIENTS = 40
-/** An answer of 4 MiB each. */
-const VALUES = 2 ** 20
+const MODEL = 'big/answer'
+/** Together below what unread answers may take, so that others go on. */
+const CLIENTS = 12
+/** FP32 values of an answer: 16 MiB, more than the kernel keeps for a client that does not read. */
+const VALUES = 2 ** 22
 const WRITE_TIMEOUT_MS = 2000
 /** Node looks at a stalled connection once an interval. */
 const LIMIT_SECONDS = 8
@@ -26,13 +27,15 @@ const MAX_GROWTH_BYTES = 3 * CLIENTS * VALUES * 4
 export const unreadAnswers: FaultRow = {
   number: 43,
   fault: 'clients never read their answers',
-  injected: `${CLIENTS} clients ask for 4 MiB each and read nothing, half of them sending a byte now and then; server.requestTimeoutMs is ${WRITE_TIMEOUT_MS}`,
+  injected: `${CLIENTS} clients ask for 16 MiB each and read nothing, half of them sending a byte now and then; server.requestTimeoutMs is ${WRITE_TIMEOUT_MS}`,
   expected: 'connections are closed at the write timeout, memory stays bounded; others answered without an error',
   limitSeconds: LIMIT_SECONDS,
   async run(stage) {
     const expect = new Expectations()
+    const answering = BOMBS.find(({ name }) => name === 'answering-on-request')
+    if (answering === undefined) throw new Error('the model that answers with as much as it is asked for is gone')
     const steady = await stage.writeSteady(STEADY_MODELS)
-    await stage.writeModelFile(MODEL, modelBytes(identity('FP32').model))
+    await stage.writeModelFile(MODEL, answering.bytes())
     const running = await stage.serve({
       awaits: MODEL,
       config: { server: { headersTimeoutMs: WRITE_TIMEOUT_MS, requestTimeoutMs: WRITE_TIMEOUT_MS } },
@@ -45,8 +48,8 @@ export const unreadAnswers: FaultRow = {
       if (found === undefined) throw new Error('the server is gone')
       return found
     }
-    const x: NamedTensor = { name: 'x', shape: [1, VALUES], datatype: 'FP32', data: new Float32Array(VALUES).fill(1) }
-    const pieces = inferRequest(server.target, MODEL, inferBody([x], 'binary'))
+    const size: NamedTensor = { name: 'size', shape: [1], datatype: 'INT64', data: BigInt64Array.of(BigInt(VALUES)) }
+    const pieces = inferRequest(server.target, MODEL, inferBody([size], 'binary'))
     const { value, report } = await stage.besideSteady(running, steady, async () => {
       await stage.pause(SETTLE_MS)
       const before = await main()
