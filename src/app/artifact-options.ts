@@ -7,7 +7,7 @@ import { type Device, isGpu } from '../domain/device.ts'
 const DRIVER_BYTES = 2 * 2 ** 30
 
 export function artifactOptions(
-  { artifact, cache, device, store }: Config,
+  { artifact, cache, device, store, worker }: Config,
   runsOn: Device,
 ): Omit<ArtifactStoreOptions, 'clock'> {
   return {
@@ -33,6 +33,7 @@ export function artifactOptions(
       deadlineMs: artifact.compileDeadlineMs,
       checkMs: artifact.checkMs,
       deadlineMsPerMiB: artifact.compileDeadlineMsPerMiB,
+      isolatesTenants: worker.isolation !== 'shared',
     },
   }
 }

@@ -4,6 +4,7 @@ import type { PlacementTable } from '../cache/placement-table.ts'
 import type { Config } from '../config/schema.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { QuarantineRecord, Strike } from '../domain/quarantine.ts'
+import { trustDomain } from '../domain/trust-domain.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Blame } from '../replica/blame.ts'
 import { Damage } from '../replica/damage.ts'
@@ -94,6 +95,7 @@ export function blameRooms(options: BlameRoomsOptions) {
   const trials: Trials = new Trials({
     clock,
     spare: options.spare,
+    domainOf: (key) => trustDomain(key, config.worker.isolation),
     sessions,
     maxWaiting: maxSuspects,
     limitMs: (key, kind) =>

@@ -8,7 +8,7 @@ import { readMemoryPressure } from '../child/memory-pressure.ts'
 import type { Quarantine } from '../replica/quarantine.ts'
 import type { Recycler } from '../replica/recycler.ts'
 import type { ReplicaRequest } from '../replica/request.ts'
-import type { WorkerQueues } from '../scheduler/worker-queues.ts'
+import type { WorkQueues } from '../scheduler/work-queues.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Worker } from '../worker/worker.ts'
 import type { WorkerPool } from '../worker/worker-pool.ts'
@@ -18,7 +18,7 @@ export interface Observed {
   readonly table: EntryTable
   readonly placements: PlacementTable
   readonly ledger: Ledger
-  readonly queues: WorkerQueues<ReplicaRequest>
+  readonly queues: WorkQueues<ReplicaRequest>
   readonly pool: WorkerPool
   readonly artifacts: SharedArtifacts
   readonly vitals: WorkerVitals

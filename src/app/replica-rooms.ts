@@ -15,6 +15,7 @@ import { GatewayError } from '../domain/errors.ts'
 import type { SpanRef } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
+import { trustDomain } from '../domain/trust-domain.ts'
 import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import { BatchDelays } from '../replica/batch-delays.ts'
@@ -30,10 +31,13 @@ import { batchingOf, demandOf, formOf } from '../replica/residents.ts'
 import type { SessionWorker } from '../replica/session-worker.ts'
 import { Sessions } from '../replica/sessions.ts'
 import { StatisticsTable } from '../replica/statistics.ts'
+import { DomainQueues } from '../scheduler/domain-queues.ts'
 import { DrainRate } from '../scheduler/drain-rate.ts'
 import { Estimates } from '../scheduler/estimates.ts'
 import { Occupancy } from '../scheduler/occupancy.ts'
 import { mayDuplicate } from '../scheduler/steal.ts'
+import type { WorkQueues } from '../scheduler/work-queues.ts'
+import type { WorkerQueuesOptions } from '../scheduler/worker-queues.ts'
 import { WorkerQueues } from '../scheduler/worker-queues.ts'
 import type { HandOverReport, OpenReport } from '../worker/messages.ts'
 import type { BlameMeans, BlameWatch } from './blame-rooms.ts'
@@ -116,7 +120,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     onBytesChanged: () => table.rebalance(),
   })
   const paces = new ModelPaces({ clock, residents, placements, estimates, ledger })
-  const queues: WorkerQueues<ReplicaRequest> = new WorkerQueues({
+  const queueOptions: WorkerQueuesOptions = {
     starvationMs: scheduler.starvationMs,
     weightOf: (tenant) => scheduler.tenantWeights[tenant] ?? 1,
     limits: { ...scheduler, maxBytes: HAND_OVER_BYTES },
@@ -126,11 +130,20 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       stealCost: (key, workerId) => paces.stealCost(key, workerId),
       fixedHome: (key) => paces.fixedHome(key),
     },
-  })
+  }
+  const { isolation } = config.worker
+  const domainOf = (key: string) => trustDomain(key, isolation)
+  // A hand-over is of one model: no run ever stacks requests of two, however workers are shared.
+  const apart =
+    isolation === 'shared'
+      ? undefined
+      : new DomainQueues<ReplicaRequest>({ ...queueOptions, domainOf: (key) => domainOf(key) ?? '' })
+  const queues: WorkQueues<ReplicaRequest> = apart ?? new WorkerQueues(queueOptions)
   const sessions = new Sessions({
     table,
     placements,
     residents,
+    domainOf,
     workerOf,
     fileOf: (resident) =>
       clock.now() - resident.checkedAt <= CHECK_FRESH_MS ? artifacts.fileOf(resident.manifest) : checkedFile(resident),
@@ -273,6 +286,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     successorUp(worker: SessionWorker): void {
       workers.set(worker.id, worker)
     },
+    maySucceed: ({ domain, slot }: SessionWorker): boolean => domain === undefined || domain === apart?.domainOf(slot),
     workerDown(workerId: string): void {
       // The homes of models that may be open only once follow their placements: those go first.
       placements.workerDown(workerId, 'worker down')

@@ -182,22 +182,31 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     },
   })
   const { replica, table, ledger, placements, queues, residents } = rooms
+  /** Slots whose process was replaced to serve another trust domain, until the next one is up. */
+  const renewed = new Set<string>()
   const pool = new WorkerPool({
     count: workerCount,
     device,
     clock,
     spawn: deps.spawn,
+    keepsSpare: workerConfig.isolation !== 'shared',
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
     onUp: (worker) => {
-      log.event('worker.up', { worker: worker.id, pid: worker.pid })
+      // What is done all day for the sake of isolation is no news.
+      const event = renewed.delete(worker.slot) ? 'worker.renewed' : 'worker.up'
+      log.event(event, { worker: worker.id, pid: worker.pid })
       rooms.workerUp(worker)
     },
     onDown: (worker, exit) => {
-      log.event('worker.down', { worker: worker.id, ...exit })
       childLines.end(worker.id)
       counters.workerRestarts.with({ reason: exit.reason }).add()
-      vitals.down(worker.slot)
+      if (exit.reason === 'rebind') {
+        renewed.add(worker.slot)
+      } else {
+        log.event('worker.down', { worker: worker.id, ...exit })
+        vitals.down(worker.slot)
+      }
       rooms.workerDown(worker.id)
     },
   })

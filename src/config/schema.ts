@@ -191,6 +191,11 @@ const worker = section('Processes that run models.', {
     'A run longer than this, and than 20 times the measured one, hangs: its worker is killed.',
     { min: 100 },
   ),
+  isolation: oneOf(
+    ['shared', 'tenant', 'model'],
+    'shared',
+    'shared: any worker runs any model; tenant, model: a worker process only ever opens the models of one tenant, or of one name, and is replaced for another; compilers serve one tenant each, then.',
+  ),
   memoryBytes: bytesOrNull(
     'Private memory at which one worker is killed; null = twice the memory for open models and 256 MiB a worker for all together, at most 0.9 of the limit this process is under.',
     { min: 256 * MiB },

@@ -11,7 +11,8 @@ import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
-import type { HandOver, WorkerQueues } from '../scheduler/worker-queues.ts'
+import type { WorkQueues } from '../scheduler/work-queues.ts'
+import type { HandOver } from '../scheduler/worker-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
 import { answer } from './answer.ts'
 import { WorkerDied } from './death.ts'
@@ -22,7 +23,7 @@ import type { Session, Sessions } from './sessions.ts'
 
 export interface DispatcherOptions {
   readonly clock: Clock
-  readonly queues: WorkerQueues<ReplicaRequest>
+  readonly queues: WorkQueues<ReplicaRequest>
   readonly sessions: Sessions
   readonly estimates: Estimates
   /** Expected milliseconds that a worker may be given ahead of the end of its current run. */
@@ -161,9 +162,10 @@ export class Dispatcher {
     this.#pumpSoon()
   }
 
-  /** A worker to open a model in that nobody has asked for yet. */
+  /** A worker to open a model in that nobody has asked for yet; undefined when there is none, or none may be bound to it by that. */
   homeWorker(key: string): SessionWorker | undefined {
-    const home = this.#options.queues.homeOf(key)
+    const { queues } = this.#options
+    const home = queues.opensAhead ? queues.homeOf(key) : undefined
     return home === undefined ? undefined : this.#lanes.get(home)
   }
 
@@ -272,12 +274,13 @@ export class Dispatcher {
   #give(lane: Lane): boolean {
     const { queues, clock, aheadMs } = this.#options
     if (!lane.hasRoom(aheadMs)) return false
-    const { handOver, expired } = queues.nextFor(lane.slot, clock.now())
+    const { handOver, expired, needsFreshProcess } = queues.nextFor(lane.slot, clock.now())
     for (const request of expired) {
       // Its own timer is about to say so; a request that is late never reaches a worker.
       request.expire()
       this.#release(request)
     }
+    if (needsFreshProcess === true) lane.kill('rebind')
     if (handOver === undefined) return false
     lane.give(handOver)
     detach(this.#run(lane, handOver))

@@ -60,6 +60,10 @@ export class Lane implements SessionWorker {
     return this.#worker.slot
   }
 
+  get domain(): string | undefined {
+    return this.#worker.domain
+  }
+
   /** Can the process still be sent anything? A successor of the process has a lane of its own. */
   get isUp(): boolean {
     return !this.#isOver && this.#worker.isUp

@@ -37,6 +37,8 @@ export interface RecyclerOptions<W extends SessionWorker> {
   readonly placements: PlacementTable
   readonly sessions: Sessions
   readonly dispatcher: Pick<Dispatcher, 'succeed'>
+  /** May this one have its slot? Not when the slot came to serve another trust domain while this one got ready. */
+  readonly maySucceed: (successor: W) => boolean
   /** Makes the successor known to whoever closes sessions. */
   readonly successorUp: (worker: W) => void
   /** What is open in a successor that died, or was given up, is gone. */
@@ -164,8 +166,9 @@ export class Recycler<W extends SessionWorker> {
 
   /** One step: nothing comes between the pool's knowing it and the queues' knowing it. */
   async #switchTo(successor: W): Promise<{ predecessor: W; ended: Promise<void> }> {
-    const { pool, dispatcher, successorDown } = this.#options
+    const { pool, dispatcher, maySucceed, successorDown } = this.#options
     try {
+      if (!maySucceed(successor)) throw new Error(`${successor.slot} serves another trust domain by now`)
       const predecessor = pool.promote(successor)
       return { predecessor, ended: dispatcher.succeed(successor) }
     } catch (error) {

@@ -108,7 +108,7 @@ export class Replica {
     }
   }
 
-  /** Resolves when the model is resident and open in a worker. @throws GatewayError */
+  /** Resolves when the model is resident and, unless workers are kept apart, open in one. @throws GatewayError */
   async load(version: ModelVersion, signal: AbortSignal): Promise<void> {
     const { sessions, dispatcher } = this.#options
     this.#options.table.forgetFailure(version.key)
@@ -117,8 +117,12 @@ export class Replica {
       const { lease } = await this.#ready(version, signal)
       try {
         const worker = dispatcher.homeWorker(version.key)
-        if (worker === undefined)
-          throw new GatewayError('OVERLOADED', 'no worker process is up', { retryAfterMs: 1000 })
+        if (worker === undefined) {
+          if (dispatcher.workersUp === 0)
+            throw new GatewayError('OVERLOADED', 'no worker process is up', { retryAfterMs: 1000 })
+          // The first request binds a worker to it.
+          return
+        }
         const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker))
         await session.opening
       } finally {

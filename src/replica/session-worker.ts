@@ -6,6 +6,8 @@ export interface SessionWorker {
   readonly id: string
   /** The place it serves: what hashes and queues know. Another than its id only while one process follows another. */
   readonly slot: string
+  /** The trust domain whose models its process opened; undefined while it opened none, or everybody's. */
+  readonly domain: string | undefined
   /** Does its process take calls? False as soon as the process is known to be gone; true again for its successor. */
   readonly isUp: boolean
   /** Runs may be sent right behind it; they fail as it does. @throws GatewayError; ChildGoneError */

@@ -20,6 +20,8 @@ export interface SessionsOptions {
   readonly table: EntryTable
   readonly placements: PlacementTable
   readonly residents: ReadonlyMap<string, Resident>
+  /** Whose process may open it; undefined = anybody's. */
+  readonly domainOf: (key: string) => string | undefined
   readonly workerOf: (workerId: string) => SessionWorker | undefined
   /** The file to open, after a check that the artifact's files are the ones its manifest tells of. @throws GatewayError MODEL_LOADING */
   readonly fileOf: (resident: Resident) => Promise<string> | string
@@ -147,7 +149,8 @@ export class Sessions {
   }
 
   #send(placement: Placement, worker: SessionWorker, resident: Resident, file: string): Session {
-    const opening = worker.open(openSpec(placement, resident, file))
+    const domain = this.#options.domainOf(placement.key)
+    const opening = worker.open(openSpec(placement, resident, file, domain))
     this.#opening.set(placement.id, opening)
     detach(this.#awaitOpen(placement, opening))
     return { placement, opening }
@@ -247,7 +250,7 @@ function costOf({ manifest }: Resident, isPacked: boolean): { privateBytes: numb
   return { privateBytes: privateBytesOf(manifest, isPacked), mappings: mappingsOf(manifest) }
 }
 
-function openSpec(placement: Placement, resident: Resident, file: string): OpenSpec {
+function openSpec(placement: Placement, resident: Resident, file: string, domain: string | undefined): OpenSpec {
   const { version, manifest } = resident
   return {
     placementId: placement.id,
@@ -259,6 +262,7 @@ function openSpec(placement: Placement, resident: Resident, file: string): OpenS
     version: version.version,
     warmUp: version.settings.warmUp,
     mappings: placement.mappings,
+    ...(domain === undefined ? {} : { domain }),
     ...batchingOf(resident),
   }
 }

@@ -37,6 +37,8 @@ export interface TrialsOptions {
   readonly clock: Clock
   readonly spare: Spare
   readonly sessions: Sessions
+  /** The trust domain whose process may run the model; undefined = any. */
+  readonly domainOf: (key: string) => string | undefined
   /** Suspects that wait at most. */
   readonly maxWaiting: number
   /** How long a run of one request of this model may take, and an open. */
@@ -152,7 +154,7 @@ export class Trials {
   async #runAlone(request: ReplicaRequest): Promise<void> {
     const { sessions, onAnswered } = this.#options
     const { key } = request
-    const lane = await this.#up()
+    const lane = await this.#up(key)
     const session = sessions.find(key, lane.id) ?? (await sessions.open(key, lane))
     if (session.opening !== undefined) await this.#within(lane, key, 'open', session.opening)
     const done = sessions.use(session.placement, 1)
@@ -175,11 +177,13 @@ export class Trials {
     }
   }
 
-  async #up(): Promise<Lane> {
-    const { spare, clock } = this.#options
+  async #up(key: string): Promise<Lane> {
+    const { spare, clock, domainOf } = this.#options
     let life = await spare.start()
+    const { domain } = life.worker
+    if (domain !== undefined && domain !== domainOf(key)) life.worker.kill('rebind')
     if (!life.worker.isUp) {
-      // It died between two trials, and the news of it is on its way.
+      // It died between two trials, or is another trust domain's; the news of it is on its way.
       await life.exited
       life = await spare.start()
     }

@@ -10,6 +10,7 @@ import type { HandOverLimits, ModelPace } from './hand-over.ts'
 import { composeHandOver, expectedMs } from './hand-over.ts'
 import type { StealQuestion } from './steal.ts'
 import { maySteal } from './steal.ts'
+import type { WorkQueues } from './work-queues.ts'
 
 /** What the queues ask about models; each answer must be cheap and synchronous. */
 export interface ModelView {
@@ -38,6 +39,13 @@ export interface NextWork<T> {
   readonly handOver?: HandOver<T>
   /** Requests whose deadline passed while they waited: they are out of the queues and never reach a worker. */
   readonly expired: readonly T[]
+  /** The next work is another trust domain's: the process, which is idle, must be replaced before it gets any. */
+  readonly needsFreshProcess?: true
+}
+
+export interface WorkerQueuesOptions extends FairQueueOptions {
+  readonly limits: HandOverLimits
+  readonly view: ModelView
 }
 
 interface WorkerQueue<T extends QueueItem> {
@@ -50,7 +58,8 @@ interface WorkerQueue<T extends QueueItem> {
 /** Models of a busy worker's queue that an idle one looks at before it gives up. */
 const STEAL_LOOKS = 16
 
-export class WorkerQueues<T extends QueueItem> {
+export class WorkerQueues<T extends QueueItem> implements WorkQueues<T> {
+  readonly opensAhead = true
   readonly #options: FairQueueOptions
   readonly #limits: HandOverLimits
   readonly #view: ModelView
@@ -61,7 +70,7 @@ export class WorkerQueues<T extends QueueItem> {
   /** Requests that came while no worker was up. */
   readonly #homeless: FairQueue<T>
 
-  constructor(options: FairQueueOptions & { readonly limits: HandOverLimits; readonly view: ModelView }) {
+  constructor(options: WorkerQueuesOptions) {
     this.#options = options
     this.#limits = options.limits
     this.#view = options.view

@@ -82,6 +82,7 @@ export const EVENTS = {
   'worker.hung': kept('error'),
   'worker.over-memory': kept('error'),
   'worker.recycled': kept('info'),
+  'worker.renewed': 'debug',
   'worker.recycle-failed': kept('warn'),
   'traces.not-taken': 'warn',
   'traces.recovered': 'info',

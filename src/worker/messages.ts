@@ -12,6 +12,8 @@ export interface OpenSpec {
   readonly placementId: number
   /** Absolute path of the graph to open. */
   readonly file: string
+  /** The trust domain whose models alone the process may ever open; undefined = it is shared. */
+  readonly domain?: string
   /** `mapped`: an artifact, optimised before; `plain`: an original. */
   readonly form: 'mapped' | 'plain'
   /** Pack weights at open, into private memory, where that pays. `mapped` only. */

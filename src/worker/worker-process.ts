@@ -58,6 +58,8 @@ export class WorkerProcess {
   readonly #calls: ChildCalls
   /** Replaced when the process is given to a worker. */
   onLine: (line: string) => void
+  #domain: string | undefined
+  #hasOpened = false
   #isReady = false
   #isEnding = false
   #killed: { readonly reason: KillReason; readonly privateBytes?: number } | undefined
@@ -101,6 +103,18 @@ export class WorkerProcess {
   /** Private memory and mappings of the process when it had done nothing yet; 0 before that. */
   get atStart(): AtStart {
     return this.#atStart
+  }
+
+  /** The trust domain of all that was ever opened in it; undefined = nothing, or everybody's. */
+  get domain(): string | undefined {
+    return this.#domain
+  }
+
+  /** Before each open. The first one counts for good. @returns false when the process is another domain's */
+  bind(domain: string | undefined): boolean {
+    if (!this.#hasOpened) this.#domain = domain
+    this.#hasOpened = true
+    return this.#domain === domain
   }
 
   /** @throws WorkerGoneError; the GatewayError that the process answered */

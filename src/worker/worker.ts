@@ -54,6 +54,11 @@ export class Worker {
     return this.#exited
   }
 
+  /** The trust domain that its process is bound to; undefined while it is bound to none. */
+  get domain(): string | undefined {
+    return this.#process?.domain
+  }
+
   /** How its last process ended. */
   get lastExit(): WorkerExit {
     return this.#lastExit
@@ -65,6 +70,9 @@ export class Worker {
    * @throws GatewayError MODEL_LOAD_FAILED; WorkerGoneError
    */
   async open(spec: OpenSpec): Promise<OpenReport> {
+    // The last line of defence: whoever scheduled it, a process never holds models of two trust domains.
+    if (this.#process?.bind(spec.domain) === false)
+      throw new WorkerGoneError(`worker ${this.id} serves another trust domain`, this.#lastExit)
     return JSON.parse((await this.#call(COMMAND.open, [json(spec)])).toString()) as OpenReport
   }
 

@@ -145,7 +145,10 @@ export function replicaScene(options: SceneOptions = {}) {
   const workers = Array.from({ length: options.workers ?? 1 }, (_, i) => new ScriptedWorker(`worker-${i}`))
   for (const worker of workers) {
     rooms.workerUp(worker)
-    if (options.respawns === true) worker.onDied = () => setImmediate(() => scene.replace(worker))
+    // As the pool does it: the next process is there at once.
+    worker.onDied = (reason) => {
+      if (options.respawns === true || reason === 'rebind') setImmediate(() => scene.replace(worker))
+    }
   }
 
   let asked = 0

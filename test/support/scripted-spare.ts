@@ -16,7 +16,7 @@ export class ScriptedSpare implements Spare {
     if (this.#current?.worker.isUp === true) return Promise.resolve(this.#current)
     const worker = new ScriptedWorker(`spare-${this.lives.length + 1}`)
     const { promise: exited, resolve } = Promise.withResolvers<void>()
-    worker.onDied = resolve
+    worker.onDied = () => resolve()
     this.lives.push(worker)
     this.#current = { worker, exited }
     return Promise.resolve(this.#current)

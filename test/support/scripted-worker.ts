@@ -43,11 +43,13 @@ export class ScriptedWorker implements SessionWorker {
   /** Models whose open ends the process. */
   readonly deadly = new Set<string>()
   /** Called when the process has ended, however. */
-  onDied = (): void => {}
+  onDied: (reason: DeathReason) => void = () => {}
   readonly #failed = new Map<number, GatewayError>()
   #commands: Command[] = []
   #isWorking = false
   #life = 0
+  #domain: string | undefined
+  #hasOpened = false
   #isUp = true
   #exit: WorkerExit = { code: null, signal: null, reason: 'crash' }
 
@@ -57,6 +59,11 @@ export class ScriptedWorker implements SessionWorker {
 
   get isUp(): boolean {
     return this.#isUp
+  }
+
+  /** Of all that was opened since it came up. */
+  get domain(): string | undefined {
+    return this.#domain
   }
 
   get slot(): string {
@@ -75,18 +82,23 @@ export class ScriptedWorker implements SessionWorker {
     const lost = this.#commands
     this.#commands = []
     for (const { reject } of lost) reject(this.#gone('the child process went away'))
-    this.onDied()
+    this.onDied(reason)
   }
 
   /** A new process; nothing is open in it. */
   respawn(): void {
     this.#isUp = true
+    this.#hasOpened = false
+    this.#domain = undefined
   }
 
   open(spec: OpenSpec): Promise<OpenReport> {
     const name = `${spec.model}:${spec.version}`
     return this.#queue(this.opens, name, () => {
       this.log.push(`open ${name}${spec.isPacked ? ' packed' : ''}`)
+      assert.ok(!this.#hasOpened || this.#domain === spec.domain, `${this.#domain} and ${spec.domain} in one process`)
+      this.#hasOpened = true
+      this.#domain = spec.domain
       for (const other of this.sessions.values()) assert.notEqual(other.file, spec.file, `${name} is opened twice here`)
       if (this.deadly.has(spec.model)) throw new Death()
       const error = this.broken.get(spec.model)
