@@ -237,6 +237,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     limits: { bytes: workerConfig.recycleDriftBytes, mappings: Math.max(maxMappings / 8, MIN_MAPPINGS_DRIFT) },
     pauseMs: workerConfig.recyclePauseMs,
     hotModels: workerConfig.recycleHotModels,
+    openLimitMs: workerConfig.hangMs,
     stopGraceMs: workerConfig.stopGraceMs,
     onRecycled: ({ slot, ...facts }) => log.event('worker.recycled', { worker: slot, ...facts }),
     onFailed: (worker, reason, err) => log.event('worker.recycle-failed', { worker, reason, err }),

@@ -16,7 +16,8 @@ import type { HandOver } from '../scheduler/worker-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
 import { answer } from './answer.ts'
 import { WorkerDied } from './death.ts'
-import { Lane } from './lane.ts'
+import type { Lane } from './lane.ts'
+import { Lanes } from './lanes.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
 import type { Session, Sessions } from './sessions.ts'
@@ -63,10 +64,7 @@ class UntrustedError extends Error {}
 
 export class Dispatcher {
   readonly #options: DispatcherOptions
-  /** By slot: the processes that are given work. */
-  readonly #lanes = new Map<string, Lane>()
-  /** Those that end what they were given and get nothing any more, and who waits for that. */
-  readonly #leaving = new Map<Lane, () => void>()
+  readonly #lanes: Lanes
   readonly #onIdle = new Set<() => void>()
   readonly #hangLook: Timer
   #pending = 0
@@ -80,6 +78,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#lanes = new Lanes(options.clock)
     this.#hangLook = options.clock.every(HANG_LOOK_MS, () => this.#killHanging())
   }
 
@@ -99,7 +98,7 @@ export class Dispatcher {
   }
 
   workerUp(worker: SessionWorker): void {
-    this.#lanes.set(worker.slot, new Lane(worker, this.#options.clock))
+    this.#lanes.add(worker)
     this.#options.queues.workerUp(worker.slot)
     this.#pumpSoon()
   }
@@ -109,22 +108,15 @@ export class Dispatcher {
    * Resolves when the one before has ended what it was given.
    */
   succeed(worker: SessionWorker): Promise<void> {
-    const before = this.#lanes.get(worker.slot)
-    this.workerUp(worker)
-    if (before === undefined || before.isEmpty) return Promise.resolve()
-    return new Promise((resolve) => this.#leaving.set(before, resolve))
+    const ended = this.#lanes.succeed(worker)
+    this.#options.queues.workerUp(worker.slot)
+    this.#pumpSoon()
+    return ended
   }
 
   /** Its hand-overs fail by themselves, as their calls do. */
   workerDown(workerId: string): void {
-    for (const lane of this.#leaving.keys()) if (lane.id === workerId) lane.over()
-    const slot = slotOf(workerId)
-    const lane = this.#lanes.get(slot)
-    // A predecessor that goes takes nothing from the one that has its slot now.
-    if (lane?.id !== workerId) return
-    lane.over()
-    this.#lanes.delete(slot)
-    this.#options.queues.workerDown(slot)
+    if (this.#lanes.remove(workerId)) this.#options.queues.workerDown(slotOf(workerId))
     this.#pumpSoon()
   }
 
@@ -166,12 +158,12 @@ export class Dispatcher {
   homeWorker(key: string): SessionWorker | undefined {
     const { queues } = this.#options
     const home = queues.opensAhead ? queues.homeOf(key) : undefined
-    return home === undefined ? undefined : this.#lanes.get(home)
+    return home === undefined ? undefined : this.#lanes.of(home)
   }
 
   /** The worker of this id, while it is up and has its slot or leaves it. */
   worker(workerId: string): SessionWorker | undefined {
-    return this.#processes().find((lane) => lane.id === workerId)
+    return this.#lanes.all().find((lane) => lane.id === workerId)
   }
 
   /** Requests queued or handed over. */
@@ -205,10 +197,6 @@ export class Dispatcher {
     this.#lookAgain = undefined
   }
 
-  #processes(): Lane[] {
-    return [...this.#lanes.values(), ...this.#leaving.keys()]
-  }
-
   #queue(request: ReplicaRequest): void {
     request.waitsFor = 'a worker'
     request.onSettled(this.#leave)
@@ -239,8 +227,8 @@ export class Dispatcher {
     if (this.#isClosed) return
     const { queues } = this.#options
     // Everyone's own work first, or whoever comes first would take that of others who are just as free.
-    for (const lane of this.#lanes.values()) while (queues.depthAt(lane.slot) > 0 && this.#give(lane));
-    for (const lane of this.#lanes.values()) while (queues.depth > 0 && this.#give(lane));
+    for (const lane of this.#lanes.serving()) while (queues.depthAt(lane.slot) > 0 && this.#give(lane));
+    for (const lane of this.#lanes.serving()) while (queues.depth > 0 && this.#give(lane));
     const soonestMs = this.#options.takeSoonestMs()
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
   }
@@ -250,7 +238,7 @@ export class Dispatcher {
     const { hangMs, onHang } = this.#options
     const limitMs = (kind: 'open' | 'run' | 'close', expectedMs: number) =>
       (kind === 'open' ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
-    for (const lane of this.#processes()) {
+    for (const lane of this.#lanes.all()) {
       const hanging = lane.hangingOn(limitMs)
       if (hanging === undefined) continue
       onHang(lane.id, hanging.key)
@@ -287,11 +275,6 @@ export class Dispatcher {
     return true
   }
 
-  #left(lane: Lane): void {
-    this.#leaving.get(lane)?.()
-    this.#leaving.delete(lane)
-  }
-
   async #run(lane: Lane, handOver: HandOver<ReplicaRequest>): Promise<void> {
     const { clock, queues } = this.#options
     const { items } = handOver
@@ -308,7 +291,7 @@ export class Dispatcher {
       over = this.#failed(lane, handOver, error)
     }
     lane.end(handOver)
-    if (lane.isEmpty) this.#left(lane)
+    this.#lanes.ended(lane)
     queues.settle(handOver, busyMs, clock.now())
     for (const request of over) this.#release(request)
     this.#pumpSoon()

@@ -50,6 +50,8 @@ export interface RecyclerOptions<W extends SessionWorker> {
   readonly pauseMs: number
   /** Models that a successor opens ahead, at most. */
   readonly hotModels: number
+  /** Time that one open in a successor may take before it is killed. */
+  readonly openLimitMs: number
   /** Time a predecessor has to end after it gave its last answer. */
   readonly stopGraceMs: number
   readonly onRecycled: (recycled: Recycled) => void
@@ -198,10 +200,11 @@ export class Recycler<W extends SessionWorker> {
 
   /** @returns false when there is no room for more, or no successor */
   async #openAhead(key: string, successor: W): Promise<boolean> {
-    const { table, sessions } = this.#options
+    const { clock, table, sessions, openLimitMs } = this.#options
     // Held, or what is being opened could be evicted in between.
     const lease = table.acquire(key)
     if (lease === undefined) return successor.isUp
+    const timer = clock.after(openLimitMs, () => successor.kill('hang'))
     try {
       const { opening } = await sessions.open(key, successor, 'free')
       await opening
@@ -210,6 +213,7 @@ export class Recycler<W extends SessionWorker> {
       // Whoever asks for it next opens it, or is told why not.
       return successor.isUp && !(error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED')
     } finally {
+      timer.cancel()
       lease.release()
     }
   }

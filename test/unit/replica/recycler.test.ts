@@ -36,6 +36,7 @@ function recyclerScene(options: SceneOptions = {}, hotModels = 10) {
     limits: { bytes: 100, mappings: 1000 },
     pauseMs: 60_000,
     hotModels,
+    openLimitMs: 5000,
     stopGraceMs: 1000,
     onRecycled: (one) => recycled.push(one),
     onFailed: (slot, reason, error) => failed.push(`${slot} ${reason} ${(error as Error).message}`),
@@ -140,6 +141,19 @@ describe('a worker that is recycled', () => {
       assert.deepEqual(scene.places(model), [SLOT])
       assert.equal((await scene.answered(model)).state, 'hit')
     }
+    await scene.end()
+  })
+
+  it('keeps its slot when the successor hangs at a model', async () => {
+    const scene = recyclerScene()
+    const [model] = await scene.warmed(1)
+    assert.ok(model)
+    scene.pool.onSuccessor = (successor) => successor.opens.shut()
+    const done = assert.rejects(scene.recycler.recycle(SLOT, 'asked'))
+    await scene.settle()
+    await scene.clock.advance(5000)
+    await done
+    assert.equal((await scene.answered(model)).state, 'hit')
     await scene.end()
   })
 
