@@ -6,7 +6,7 @@
 
 import { ChildGoneError } from '../child/calls.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { HandOver } from '../scheduler/worker-queues.ts'
+import type { HandOver } from '../scheduler/work-queues.ts'
 import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from '../worker/messages.ts'
 import type { KillReason } from '../worker/worker-process.ts'
 import { WorkerDied } from './death.ts'

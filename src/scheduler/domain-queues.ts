@@ -6,8 +6,8 @@
 import type { DomainTurn } from './domain-turn.ts'
 import { domainTurn } from './domain-turn.ts'
 import type { QueueItem } from './fair-queue.ts'
-import type { WorkQueues } from './work-queues.ts'
-import type { HandOver, NextWork, WorkerQueuesOptions } from './worker-queues.ts'
+import type { HandOver, NextWork, WorkQueues } from './work-queues.ts'
+import type { WorkerQueuesOptions } from './worker-queues.ts'
 import { WorkerQueues } from './worker-queues.ts'
 
 export interface DomainQueuesOptions extends WorkerQueuesOptions {

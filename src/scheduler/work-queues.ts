@@ -1,6 +1,25 @@
 /** What waits for workers, as whoever hands it to them sees it. Workers are known by their slots; everything is synchronous. */
 import type { QueueItem } from './fair-queue.ts'
-import type { HandOver, NextWork } from './worker-queues.ts'
+
+/** Work for one worker, taken out of the queues; `settle` it exactly once. */
+export interface HandOver<T> {
+  readonly workerId: string
+  /** Whose queue it came from. */
+  readonly homeId: string
+  readonly tenant: string
+  readonly key: string
+  readonly items: readonly T[]
+  /** Of the runs; an open is not part of it. */
+  readonly expectedMs: number
+}
+
+export interface NextWork<T> {
+  readonly handOver?: HandOver<T>
+  /** Requests whose deadline passed while they waited: they are out of the queues and never reach a worker. */
+  readonly expired: readonly T[]
+  /** The next work is another trust domain's: the process, which is idle, must be replaced before it gets any. */
+  readonly needsFreshProcess?: true
+}
 
 export interface WorkQueues<T extends QueueItem> {
   /** Requests that wait. */

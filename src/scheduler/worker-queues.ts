@@ -10,7 +10,7 @@ import type { HandOverLimits, ModelPace } from './hand-over.ts'
 import { composeHandOver, expectedMs } from './hand-over.ts'
 import type { StealQuestion } from './steal.ts'
 import { maySteal } from './steal.ts'
-import type { WorkQueues } from './work-queues.ts'
+import type { HandOver, NextWork, WorkQueues } from './work-queues.ts'
 
 /** What the queues ask about models; each answer must be cheap and synchronous. */
 export interface ModelView {
@@ -21,26 +21,6 @@ export interface ModelView {
   stealCost(key: string, workerId: string): Omit<StealQuestion, 'homeWaitMs'>
   /** The worker that must serve the model, because it must not be opened twice; undefined = by rendezvous. */
   fixedHome(key: string): string | undefined
-}
-
-/** Work for one worker, taken out of the queues; `settle` it exactly once. */
-export interface HandOver<T> {
-  readonly workerId: string
-  /** Whose queue it came from. */
-  readonly homeId: string
-  readonly tenant: string
-  readonly key: string
-  readonly items: readonly T[]
-  /** Of the runs; an open is not part of it. */
-  readonly expectedMs: number
-}
-
-export interface NextWork<T> {
-  readonly handOver?: HandOver<T>
-  /** Requests whose deadline passed while they waited: they are out of the queues and never reach a worker. */
-  readonly expired: readonly T[]
-  /** The next work is another trust domain's: the process, which is idle, must be replaced before it gets any. */
-  readonly needsFreshProcess?: true
 }
 
 export interface WorkerQueuesOptions extends FairQueueOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { DomainQueues } from '../../../src/scheduler/domain-queues.ts'
 import type { QueueItem } from '../../../src/scheduler/fair-queue.ts'
-import type { HandOver } from '../../../src/scheduler/worker-queues.ts'
+import type { HandOver } from '../../../src/scheduler/work-queues.ts'
 import { seededRandom } from '../../support/seeded-random.ts'
 
 const STARVATION_MS = 500
