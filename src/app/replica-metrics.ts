@@ -1,5 +1,6 @@
 /** The replica's metrics: counters handed to whoever counts, gauges read at each scrape. */
 import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
+import type { DeviceLedger } from '../cache/device-ledger.ts'
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Ledger } from '../cache/ledger.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
@@ -12,6 +13,7 @@ import type { WorkQueues } from '../scheduler/work-queues.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Worker } from '../worker/worker.ts'
 import type { WorkerPool } from '../worker/worker-pool.ts'
+import type { DeviceWatch } from './device-watch.ts'
 import type { WorkerVitals } from './worker-vitals.ts'
 
 export interface Observed {
@@ -22,6 +24,9 @@ export interface Observed {
   readonly pool: WorkerPool
   readonly artifacts: SharedArtifacts
   readonly vitals: WorkerVitals
+  /** Absent on the CPU. */
+  readonly gpu: DeviceWatch | undefined
+  readonly device: DeviceLedger | undefined
   readonly recycler: Pick<Recycler<Worker>, 'drifts'>
   readonly quarantine: Quarantine
 }
@@ -37,11 +42,13 @@ export function observeReplica(metrics: Metrics) {
     ageAtEviction: metrics.histogram('modelmux_age_at_eviction_seconds').with({}),
     runs: metrics.counter('modelmux_runs_total').with({}),
     workerRestarts: metrics.counter('modelmux_worker_restarts_total'),
+    outOfDeviceMemory: metrics.counter('modelmux_device_out_of_memory_total'),
     observe: (observed: Observed) => observeGauges(metrics, observed),
   }
 }
 
 function observeGauges(metrics: Metrics, observed: Observed): void {
+  observeDevice(metrics, observed)
   const { table, placements, ledger, queues, pool, recycler, artifacts, vitals, quarantine } = observed
   metrics.observe('modelmux_models_resident', () => countReady(table))
   metrics.observe('modelmux_leases', () => table.pending.leases)
@@ -89,6 +96,26 @@ function observeGauges(metrics: Metrics, observed: Observed): void {
       ),
     )
     return rows.filter(([, bytes]) => bytes > 0)
+  })
+}
+
+function observeDevice(metrics: Metrics, { gpu, device }: Observed): void {
+  if (gpu === undefined || device === undefined) return
+  metrics.observe('modelmux_device_up', () => (gpu.isUp ? 1 : 0))
+  metrics.observe('modelmux_device_budget_bytes', () => device.budgetBytes)
+  metrics.observe('modelmux_device_bytes', async () => {
+    const { open, opening } = device.snapshot()
+    const memory = await gpu.memory()
+    const told =
+      memory === undefined
+        ? []
+        : ([
+            ['used', memory.usedBytes],
+            ['total', memory.totalBytes],
+          ] as const)
+    return [['open', open] as const, ['opening', opening] as const, ...told].map(
+      ([kind, bytes]) => [{ kind }, bytes] as const,
+    )
   })
 }
 

@@ -2,6 +2,8 @@
  * Ties the rooms of one replica together: table, ledger, queues, sessions, loads, dispatcher. Processes, logs and metrics are
  * its caller's; what happens is told through `ReplicaWatch`.
  */
+
+import { DeviceLedger } from '../cache/device-ledger.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { EntryTable } from '../cache/entry-table.ts'
 import { POLICIES } from '../cache/eviction-policy.ts'
@@ -11,6 +13,7 @@ import type { Placement } from '../cache/placement.ts'
 import { PlacementTable } from '../cache/placement-table.ts'
 import type { Config } from '../config/schema.ts'
 import type { Manifest } from '../domain/artifact.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { SpanRef } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
@@ -19,6 +22,7 @@ import { trustDomain } from '../domain/trust-domain.ts'
 import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import { BatchDelays } from '../replica/batch-delays.ts'
+import { DeviceRoom } from '../replica/device-room.ts'
 import { Dispatcher } from '../replica/dispatcher.ts'
 import { Inspector } from '../replica/inspector.ts'
 import type { Artifacts, Load, StagedSource } from '../replica/loads.ts'
@@ -60,6 +64,11 @@ export interface ReplicaWatch extends BlameWatch {
   onOpened(placement: Placement, report: OpenReport): void
   onOpenFailed(key: string, error: GatewayError): void
   onHang(workerId: string, key: string): void
+  /** A session was closed to make room on the GPU. */
+  onDeviceEvicted(placement: Placement): void
+  onDeviceOutOfMemory(key: string, when: 'open' | 'run', error: GatewayError): void
+  /** A worker ran out of the GPU's memory again and again. */
+  onDeviceExhausted(workerId: string): void
   /** `resident` is undefined when the model left while it ran; `requests` are in the order of the report's answers. */
   onHandedBack(resident: Resident | undefined, report: HandOverReport, requests: readonly ReplicaRequest[]): void
 }
@@ -69,6 +78,8 @@ export interface RoomsOptions {
   readonly clock: Clock
   readonly config: Pick<Config, 'cache' | 'scheduler' | 'server' | 'worker' | 'quarantine'>
   readonly memoryBytes: number
+  /** The GPU that sessions are on; absent on the CPU. */
+  readonly device?: { readonly index: number; readonly budgetBytes: number } | undefined
   /** Memory mappings that models may take in one worker. */
   readonly maxMappings: number
   readonly artifacts: ReplicaArtifacts
@@ -112,10 +123,12 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     onDrained: (key) => detach(letGo(key)),
   })
   const mappings = new MappingBudget(options.maxMappings)
+  const deviceLedger = options.device === undefined ? undefined : new DeviceLedger(options.device.budgetBytes)
   const placements = new PlacementTable({
     clock,
     ledger,
     mappings,
+    device: deviceLedger,
     publish: () => {},
     onBytesChanged: () => table.rebalance(),
   })
@@ -139,11 +152,24 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       ? undefined
       : new DomainQueues<ReplicaRequest>({ ...queueOptions, domainOf: (key) => domainOf(key) ?? '' })
   const queues: WorkQueues<ReplicaRequest> = apart ?? new WorkerQueues(queueOptions)
+  const device =
+    deviceLedger === undefined
+      ? undefined
+      : new DeviceRoom({
+          clock,
+          ledger: deviceLedger,
+          placements,
+          isPinned: (key) => table.isPinned(key),
+          onEvicted: (placement) => watch.onDeviceEvicted(placement),
+          onOutOfMemory: (key, when, error) => watch.onDeviceOutOfMemory(key, when, error),
+          onExhausted: (workerId) => watch.onDeviceExhausted(workerId),
+        })
   const sessions = new Sessions({
     table,
     placements,
     residents,
     domainOf,
+    device,
     workerOf,
     fileOf: (resident) =>
       clock.now() - resident.checkedAt <= CHECK_FRESH_MS ? artifacts.fileOf(resident.manifest) : checkedFile(resident),
@@ -169,6 +195,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       statistics.handOver(key, report)
       const resident = residents.get(key)
       if (resident !== undefined) resident.runs += report.runs
+      if (resident !== undefined && device !== undefined) noteOutOfMemory(device, resident, report)
       watch.onHandedBack(resident, report, items)
     },
     onDied: (handOver, died) => blame.handOverDied(handOver, died),
@@ -228,6 +255,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     limits: scheduler,
     deadlineMs: server.deadlineMs,
     onWait: (key, span) => watch.onWait?.(key, span),
+    device: deviceLedger && { index: options.device?.index ?? 0, ledger: deviceLedger },
   })
 
   function workerOf(workerId: string): SessionWorker | undefined {
@@ -247,6 +275,14 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     if (!(await artifacts.checkFiles(resident.manifest))) throw damaged(resident.version)
     resident.checkedAt = clock.now()
     return artifacts.fileOf(resident.manifest)
+  }
+
+  /** Once for a hand-over: what was stacked runs out again when it is repeated one by one. */
+  function noteOutOfMemory(room: DeviceRoom, { version, manifest }: Resident, { answers }: HandOverReport): void {
+    const failed = answers.find((answer) => !answer.ok && isDeviceOutOfMemory(answer.error))
+    if (failed === undefined || failed.ok) return
+    const [placement] = placements.ofKey(version.key)
+    if (placement !== undefined) room.runFailed(placement, manifest, failed.error)
   }
 
   /** A drained entry: its sessions are closed, then its memory is free for others. */
@@ -269,6 +305,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     ledger,
     placements,
     mappings,
+    device: deviceLedger,
     queues,
     sessions,
     dispatcher,

@@ -7,14 +7,17 @@ import type { SharedArtifacts } from '../artifact/shared-artifacts.ts'
 import type { CacheEvent } from '../cache/entry-table.ts'
 import { memoryLimitBytes } from '../child/memory.ts'
 import { readMemoryPressure } from '../child/memory-pressure.ts'
+import { readGpuMemory } from '../child/nvidia-smi.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import { readProcessStat } from '../child/process-stat.ts'
 import type { Config } from '../config/schema.ts'
 import type { Device } from '../domain/device.ts'
-import { isGpu } from '../domain/device.ts'
+import { deviceIndex, isGpu } from '../domain/device.ts'
 import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
+import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
 import type { Load, StagedSource } from '../replica/loads.ts'
 import { compileSource } from '../replica/loads.ts'
 import { Prober } from '../replica/prober.ts'
@@ -32,6 +35,7 @@ import { SpareWorker } from '../worker/spare-worker.ts'
 import type { Worker } from '../worker/worker.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
 import { blameWatch } from './blame-watch.ts'
+import { DeviceWatch, deviceBudgetBytes } from './device-watch.ts'
 import { budgetBytes, workerLimits } from './memory-limits.ts'
 import type { ReplicaOverview } from './overview.ts'
 import { replicaOverview } from './overview.ts'
@@ -97,6 +101,8 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const limitBytes = await memoryLimitBytes()
   const memoryBytes = budgetBytes(config.cache, limitBytes)
   const maxMappings = workerConfig.maxMappings ?? (await mappingLimit())
+  const gpu = isGpu(device) ? newDeviceWatch() : undefined
+  const budgetOnGpu = gpu === undefined ? undefined : deviceBudgetBytes(config.device, await gpu.memory())
   const counters = observeReplica(metrics)
   const prober = new Prober({
     probe: (manifest, { tenant, settings }) => artifacts.probe(manifest.artifact, { tenant, ...settings }),
@@ -136,6 +142,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     clock,
     config,
     memoryBytes,
+    device: budgetOnGpu === undefined ? undefined : { index: deviceIndex(device), budgetBytes: budgetOnGpu },
     maxMappings,
     artifacts,
     stage: deps.stage,
@@ -172,6 +179,15 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       },
       onOpenFailed: (key, error) => log.event('model.open-failed', { key, err: error }),
       onHang: (worker, key) => log.event('worker.hung', { worker, key }),
+      onDeviceEvicted: ({ key }) => {
+        counters.evictions.with({ reason: 'device' }).add()
+        log.event('device.evicted', { key })
+      },
+      onDeviceOutOfMemory: (key, when, err) => {
+        counters.outOfDeviceMemory.with({ when }).add()
+        log.event('device.out-of-memory', { key, when, err })
+      },
+      onDeviceExhausted: (workerId) => detach(replaceOnGpu(slotOf(workerId))),
       onHandedBack: (resident, { runs, answers }, requests) => {
         counters.runs.add(runs)
         if (resident === undefined || runs === 0) return
@@ -192,7 +208,9 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     keepsSpare: workerConfig.isolation !== 'shared',
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
+    onUnfit: (_worker, error) => gpu?.unfit(error),
     onUp: (worker) => {
+      gpu?.up()
       // What is done all day for the sake of isolation is no news.
       const event = renewed.delete(worker.slot) ? 'worker.renewed' : 'worker.up'
       log.event(event, { worker: worker.id, pid: worker.pid })
@@ -267,6 +285,24 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     }
   }
 
+  function newDeviceWatch(): DeviceWatch {
+    return new DeviceWatch({
+      device,
+      log,
+      onChange: (lost) => replica.setDeviceLost(lost),
+      readMemory: () => readGpuMemory(deviceIndex(device)),
+    })
+  }
+
+  /** A fresh process gives back all that the old one held; where there is no room for both at once, the old one goes first. */
+  async function replaceOnGpu(slot: string): Promise<void> {
+    try {
+      await recycler.recycle(slot, 'device memory')
+    } catch {
+      pool.workers.find((worker) => worker.slot === slot)?.kill('recycle')
+    }
+  }
+
   let stopped: Promise<boolean> | undefined
   async function stop(timeoutMs: number): Promise<boolean> {
     prober.close()
@@ -279,7 +315,19 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   }
 
   const { quarantine } = rooms
-  counters.observe({ table, placements, ledger, queues, pool, recycler, artifacts, vitals, quarantine })
+  counters.observe({
+    table,
+    placements,
+    ledger,
+    queues,
+    pool,
+    recycler,
+    artifacts,
+    vitals,
+    quarantine,
+    gpu,
+    device: rooms.device,
+  })
   await pool.start().catch(async (error: unknown) => {
     vitals.close()
     await pool.close(0)

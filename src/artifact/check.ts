@@ -1,4 +1,5 @@
 /** Holds an artifact's answers against those of the session that saved it, before anybody else is answered. */
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature, Tensor } from '../domain/tensor-types.ts'
 import type { EngineSession } from '../engine/session.ts'
@@ -89,6 +90,7 @@ async function answersOf(session: EngineSession, inputs: readonly Tensor[]): Pro
     return await session.run(inputs)
   } catch (error) {
     if (isOutOfMemory(error)) throw tooMuchMemory(error)
+    if (isDeviceOutOfMemory(error)) throw error
     return undefined
   }
 }
@@ -103,6 +105,8 @@ function tooMuchMemory(cause: unknown): GatewayError {
 
 /** The engine reports memory that was refused in words only. */
 export function isOutOfMemory(error: unknown): boolean {
+  // A GPU that others have filled: nothing that the caps on this process are about.
+  if (isDeviceOutOfMemory(error)) return false
   const cause = error instanceof GatewayError ? error.cause : error
   const text = cause instanceof Error ? cause.message : String(cause)
   return /bad_alloc|failed to allocate|out of memory|bad_array_new_length/i.test(text)

@@ -8,8 +8,9 @@ import { dirname, join, relative } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import { isGpu } from '../domain/device.ts'
-import type { ErrorCode, GatewayError } from '../domain/errors.ts'
-import { asGatewayError } from '../domain/errors.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
+import type { ErrorCode } from '../domain/errors.ts'
+import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
 import { compileOptions, mappedOptions, plainOptions } from '../engine/session-options.ts'
@@ -54,6 +55,10 @@ export async function compile(call: CompileCall, staging: string, onCheck: () =>
   const job: Job = { call, source: join(call.dir, call.modelFile), staging, watch: new PhaseWatch(), onCheck }
   try {
     return isGpu(call.device) ? await onDevice(job, await compileOnce(job)) : await compileOnce(job)
+  } catch (error) {
+    if (!isDeviceOutOfMemory(error)) throw error
+    const message = `${call.device} has no memory left to compile the model on, beside what is open there; it is tried again`
+    throw new GatewayError('MODEL_LOAD_FAILED', message, {}, { cause: error.cause })
   } finally {
     rmSync(staging, { recursive: true, force: true })
   }
@@ -238,7 +243,7 @@ async function privateBytes(): Promise<number> {
 function throwIfFinal(error: unknown): void {
   // A full disk or a vanished file is no fault of the model's.
   if (isSystemError(error)) throw error
-  if (isRefusal(error)) throw error
+  if (isRefusal(error) || isDeviceOutOfMemory(error)) throw error
   if (isOutOfMemory(error))
     throw refusal(
       'compiling the model wants more memory than artifact.compileMemoryBytes allows; make it smaller, or raise the cap',

@@ -5,6 +5,7 @@
  */
 import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { DeviceLedger } from './device-ledger.ts'
 import type { Ledger } from './ledger.ts'
 import type { MappingBudget } from './mapping-budget.ts'
 import type { Placement, PlacementMove, PlacementStatus } from './placement.ts'
@@ -15,6 +16,8 @@ export interface PlacementTableOptions {
   readonly clock: Clock
   readonly ledger: Ledger
   readonly mappings: MappingBudget
+  /** Of the GPU that sessions are on; absent on the CPU. */
+  readonly device?: DeviceLedger | undefined
   readonly publish: (move: PlacementMove) => void
   /** Bytes were corrected or given back: the owner of the entries may grant or has to evict. */
   readonly onBytesChanged: () => void
@@ -27,16 +30,20 @@ export interface PlacementRequest {
   /** Expected, or as measured the last time. */
   readonly privateBytes: number
   readonly mappings: number
+  /** Of the GPU's memory; 0 on the CPU. */
+  readonly deviceBytes?: number
 }
 
-/** Why a placement cannot be made now: bytes that the ledger lacks, or mappings that the worker lacks. */
+/** Why a placement cannot be made now: bytes that the ledger or the GPU's lacks, or mappings that the worker lacks. */
 export type PlacementShortfall =
   | { readonly lacks: 'bytes'; readonly missing: number }
   | { readonly lacks: 'mappings'; readonly missing: number }
+  | { readonly lacks: 'device'; readonly missing: number }
 
 export class PlacementTable {
   readonly #ledger: Ledger
   readonly #mappings: MappingBudget
+  readonly #device: DeviceLedger | undefined
   readonly #machine: StateMachine<PlacementStatus>
   readonly #clock: Clock
   readonly #onBytesChanged: () => void
@@ -46,16 +53,22 @@ export class PlacementTable {
   readonly #byWorker = new Map<string, Map<string, Placement>>()
   #lastId = 0
 
-  constructor({ clock, ledger, mappings, publish, onBytesChanged }: PlacementTableOptions) {
+  constructor({ clock, ledger, mappings, device, publish, onBytesChanged }: PlacementTableOptions) {
     this.#onBytesChanged = onBytesChanged
     this.#clock = clock
     this.#ledger = ledger
     this.#mappings = mappings
+    this.#device = device
     this.#machine = placementMachine(clock, publish)
   }
 
   get size(): number {
     return this.#byId.size
+  }
+
+  some(test: (placement: Placement) => boolean): boolean {
+    for (const placement of this.#byId.values()) if (test(placement)) return true
+    return false
   }
 
   get(id: number): Placement | undefined {
@@ -102,15 +115,18 @@ export class PlacementTable {
 
   /** Charges and lists a placement as `opening`. The key must be resident in the ledger. */
   begin(request: PlacementRequest): Placement | PlacementShortfall {
-    const { key, workerId, isPacked, privateBytes, mappings } = request
+    const { key, workerId, isPacked, privateBytes, mappings, deviceBytes = 0 } = request
     if (this.find(key, workerId) !== undefined) throw new Error(`${key} has a placement in worker ${workerId} already`)
     const missingMappings = mappings - this.#mappings.freeOf(workerId)
     if (missingMappings > 0) return { lacks: 'mappings', missing: missingMappings }
+    const missingOnDevice = this.#device?.missingFor(deviceBytes) ?? 0
+    if (missingOnDevice > 0) return { lacks: 'device', missing: missingOnDevice }
     const id = this.#lastId + 1
     const missing = this.#ledger.addPlacement(key, id, privateBytes)
     if (missing > 0) return { lacks: 'bytes', missing }
     this.#lastId = id
     this.#mappings.add(workerId, mappings)
+    this.#device?.charge(id, deviceBytes)
     const since = this.#clock.now()
     const status: PlacementStatus = { s: 'opening' }
     const placement = { id, key, workerId, isPacked, privateBytes, mappings, runsSinceOpen: 0, status, since }
@@ -121,13 +137,17 @@ export class PlacementTable {
   }
 
   /** The session is open and was measured. Does nothing to one that is closing or gone by now. */
-  opened(id: number, measured: { readonly privateBytes: number; readonly mappings: number }): void {
+  opened(
+    id: number,
+    measured: { readonly privateBytes: number; readonly mappings: number; readonly deviceBytes?: number },
+  ): void {
     const placement = this.#byId.get(id)
     if (placement?.status.s !== 'opening') return
     this.#ledger.measurePlacement(placement.key, id, measured.privateBytes)
     this.#mappings.add(placement.workerId, measured.mappings - placement.mappings)
     placement.privateBytes = measured.privateBytes
     placement.mappings = measured.mappings
+    this.#device?.settle(id, measured.deviceBytes ?? this.#device.bytesOf(id))
     this.#machine.transition(placement, { s: 'open' })
     this.#onBytesChanged()
   }
@@ -156,6 +176,7 @@ export class PlacementTable {
     drop(this.#byWorker, workerId, key)
     this.#ledger.removePlacement(key, id)
     this.#mappings.add(workerId, -mappings)
+    this.#device?.free(id)
     this.#machine.transition(placement, { s: 'gone' }, reason)
     this.#onBytesChanged()
   }
@@ -182,16 +203,32 @@ export class PlacementTable {
     missing: number,
     mayClose: (placement: Placement) => boolean,
   ): readonly Placement[] | undefined {
-    const chosen: Placement[] = []
-    let gained = 0
-    for (const placement of this.ofWorker(workerId)) {
-      if (gained >= missing) break
-      if (placement.status.s !== 'open' || !mayClose(placement)) continue
-      chosen.push(placement)
-      gained += placement.mappings
-    }
-    return gained >= missing ? chosen : undefined
+    return choose(this.ofWorker(workerId), missing, mayClose, ({ mappings }) => mappings)
   }
+
+  /** As `chooseForMappings`, for bytes of the GPU that all workers share. */
+  chooseForDevice(missing: number, mayClose: (placement: Placement) => boolean): readonly Placement[] | undefined {
+    const all = [...this.#byWorker.values()].flatMap((ofWorker) => [...ofWorker.values()])
+    return choose(all, missing, mayClose, ({ id }) => this.#device?.bytesOf(id) ?? 0)
+  }
+}
+
+/** The first ones that gain so much together; undefined when all that may be closed gain less. */
+function choose(
+  placements: Iterable<Placement>,
+  missing: number,
+  mayClose: (placement: Placement) => boolean,
+  gainOf: (placement: Placement) => number,
+): readonly Placement[] | undefined {
+  const chosen: Placement[] = []
+  let gained = 0
+  for (const placement of placements) {
+    if (gained >= missing) break
+    if (placement.status.s !== 'open' || !mayClose(placement)) continue
+    chosen.push(placement)
+    gained += gainOf(placement)
+  }
+  return gained >= missing ? chosen : undefined
 }
 
 function put<V>(index: Map<string, Map<string, V>>, outer: string, inner: string, value: V): void {

@@ -29,6 +29,9 @@ const INHERITED = [
   'NVIDIA_VISIBLE_DEVICES',
 ]
 
+/** CUDA counts GPUs by speed unless told to count along the bus, as NVIDIA's own tools do. */
+const GPU_ORDER = { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' }
+
 export interface SpawnOptions {
   /** The child's entry file, as `new URL('./x-main.ts', import.meta.url)`; `.ts` becomes `.js` when this module itself was compiled. */
   readonly entry: URL
@@ -66,7 +69,7 @@ export interface Child {
 export function spawnChild(options: SpawnOptions): Child {
   const isSource = import.meta.url.endsWith('.ts')
   const entry = fileURLToPath(options.entry).replace(/\.[tj]s$/, isSource ? '.ts' : '.js')
-  const env: Record<string, string> = { ...killPointEnvironment(), ...options.env }
+  const env: Record<string, string> = { ...GPU_ORDER, ...killPointEnvironment(), ...options.env }
   for (const name of INHERITED) {
     const value = process.env[name]
     if (value !== undefined) env[name] = value

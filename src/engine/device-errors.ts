@@ -67,22 +67,6 @@ export function requestedBytes(text: string): number | undefined {
   return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
 }
 
-/** 507 for what did not fit just then. `details.device` tells it from room that the ledger refused. */
-export function deviceOutOfMemory(when: 'open' | 'run', thrown: unknown): GatewayError {
-  const bytes = requestedBytes(textOf(thrown))
-  const what = when === 'open' ? 'to open the model' : 'for this request'
-  return new GatewayError(
-    'CAPACITY_EXHAUSTED',
-    `the device has not enough memory ${what}${bytes === undefined ? '' : `: ${bytes} bytes more could not be had`}`,
-    { retryAfterMs: 1000, details: { outOf: 'device memory', when, ...(bytes === undefined ? {} : { bytes }) } },
-    { cause: thrown },
-  )
-}
-
-export function isDeviceOutOfMemory(error: unknown): error is GatewayError {
-  return error instanceof GatewayError && error.facts.details?.outOf === 'device memory'
-}
-
 const REMEDY: Readonly<Record<Provider, string>> = {
   cpu: '',
   webgpu: 'it needs a Vulkan driver and its loader, libvulkan.so.1',
@@ -108,6 +92,7 @@ function wordsOf(text: string): string {
   return printable(line.replace(/^\/\S+ [^)]*\) /, '').trim())
 }
 
-function textOf(thrown: unknown): string {
+/** What was thrown, as text. */
+export function textOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }

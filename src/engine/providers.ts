@@ -15,6 +15,12 @@ const PROVIDERS: Readonly<Record<Provider, (device: Device) => ProviderConfig>> 
   cuda: (device) => ({ name: 'cuda', deviceId: deviceIndex(device) }),
 }
 
+/** Do sessions with these options run on a GPU? */
+export function runsOnGpu({ executionProviders }: SessionOptions): boolean {
+  const [first] = executionProviders ?? []
+  return typeof first === 'object' && first.name !== 'cpu'
+}
+
 /**
  * The one provider to ask for. The engine adds its CPU provider behind it for operators that the device lacks, and throws when the one
  * asked for cannot be made.

@@ -5,9 +5,11 @@
 import { GatewayError } from '../domain/errors.ts'
 import type { Datatype, Signature, Tensor, TensorData, TensorSpec } from '../domain/tensor-types.ts'
 import { DATATYPES } from '../domain/tensor-types.ts'
+import { failOnDevice } from './device-failure.ts'
 import type { SessionOptions } from './ort.ts'
 import { InferenceSession, OrtTensor } from './ort.ts'
 import { openError, runError } from './ort-errors.ts'
+import { runsOnGpu } from './providers.ts'
 
 const DATATYPE_OF_ORT = new Map<string, Datatype>(
   Object.entries(DATATYPES).map(([name, row]) => [row.ort, name as Datatype]),
@@ -17,27 +19,34 @@ export class EngineSession {
   /** Inputs in the graph's order without those that have defaults; outputs without those that are no tensors (lists, maps). */
   readonly signature: Signature
   readonly #session: InferenceSession
+  readonly #isOnGpu: boolean
   readonly #outputNames: readonly string[]
   readonly #datatypes: ReadonlyMap<string, Datatype>
   #isReleased = false
 
-  private constructor(session: InferenceSession) {
+  private constructor(session: InferenceSession, isOnGpu: boolean) {
     this.#session = session
+    this.#isOnGpu = isOnGpu
     this.signature = { inputs: inputSpecs(session.inputMetadata), outputs: outputSpecs(session.outputMetadata) }
     this.#outputNames = this.signature.outputs.map((output) => output.name)
     this.#datatypes = new Map(this.signature.outputs.map((output) => [output.name, output.datatype]))
   }
 
-  /** `file`: absolute path. @throws GatewayError ARTIFACT_INVALID, or MODEL_LOAD_FAILED when it may pass; the engine's words in `cause` */
+  /**
+   * `file`: absolute path. On a GPU that is lost, or in a state that no call gets it out of, the process ends.
+   * @throws GatewayError ARTIFACT_INVALID, or MODEL_LOAD_FAILED when it may pass, or CAPACITY_EXHAUSTED when a GPU is out of memory; the
+   * engine's words in `cause`
+   */
   static async open(file: string, options: SessionOptions): Promise<EngineSession> {
+    const isOnGpu = runsOnGpu(options)
     let session: InferenceSession
     try {
       session = await InferenceSession.create(file, options)
     } catch (error) {
-      throw openError(error)
+      throw (isOnGpu ? failOnDevice('open', error) : undefined) ?? openError(error)
     }
     try {
-      return new EngineSession(session)
+      return new EngineSession(session, isOnGpu)
     } catch (error) {
       await session.release()
       throw error
@@ -47,7 +56,8 @@ export class EngineSession {
   /**
    * Runs the graph once. `inputs` are read during the run and not kept; the outputs' data is the caller's. Outputs come in the order
    * asked for, or the model's order when `outputs` is absent. One call at a time gains nothing from a second: runs block the thread.
-   * @throws GatewayError BAD_INPUT_VALUE when the engine refuses the input, INFERENCE_FAILED for everything else
+   * @throws GatewayError BAD_INPUT_VALUE when the engine refuses the input, CAPACITY_EXHAUSTED when a GPU is out of memory,
+   * INFERENCE_FAILED for everything else
    */
   async run(inputs: readonly Tensor[], outputs: readonly string[] = this.#outputNames): Promise<Tensor[]> {
     if (this.#isReleased) throw new GatewayError('INTERNAL', 'a run on a session that is released already')
@@ -58,7 +68,7 @@ export class EngineSession {
       for (const input of inputs) feeds[input.name] = toOrt(input)
       results = await this.#session.run(feeds, outputs)
     } catch (error) {
-      throw runError(error)
+      throw (this.#isOnGpu ? failOnDevice('run', error) : undefined) ?? runError(error)
     }
     return outputs.map((name) => this.#fromOrt(name, results[name]))
   }

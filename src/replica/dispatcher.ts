@@ -6,6 +6,7 @@
 
 import type { Lease } from '../cache/lease.ts'
 import { ChildGoneError } from '../child/calls.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { GatewayError } from '../domain/errors.ts'
 import { slotOf } from '../domain/worker-slot.ts'
 import type { Clock, Timer } from '../lib/clock.ts'
@@ -371,6 +372,8 @@ export class Dispatcher {
     const { key } = handOver
     const { queues, onNoRoom } = this.#options
     if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never
+    // Room was made since, as much as may help: once more.
+    if (isDeviceOutOfMemory(error)) return (request) => request.replays++ === 0
     onNoRoom(key)
     // Where there was no room the model need not be: from now on its home is where it is open, or can be, as the first session's room is reserved.
     return queues.homeOf(key) === lane.slot ? never : () => true

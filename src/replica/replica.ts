@@ -2,10 +2,12 @@
  * One device budget with its entries, scheduler and workers. Admits a request, leases its model's entry (loading it first if
  * need be), queues it for a worker, and gives its one outcome. Decides nothing about names: it is told which version to serve.
  */
+import type { DeviceLedger } from '../cache/device-ledger.ts'
 import type { EntryTable } from '../cache/entry-table.ts'
 import type { Lease } from '../cache/lease.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type {
   InferAnswer,
@@ -29,6 +31,7 @@ import type { Quarantine } from './quarantine.ts'
 import type { RequestBody } from './request.ts'
 import { ReplicaRequest } from './request.ts'
 import type { Resident } from './residents.ts'
+import type { SessionWorker } from './session-worker.ts'
 import type { Sessions } from './sessions.ts'
 import type { StatisticsTable } from './statistics.ts'
 
@@ -62,6 +65,8 @@ export interface ReplicaOptions {
   readonly deadlineMs: number
   /** A sampled request waits for the load of its model, its own or another's. */
   readonly onWait?: (key: string, span: SpanRef) => void
+  /** Of the GPU that sessions are on; absent on the CPU. */
+  readonly device?: { readonly index: number; readonly ledger: DeviceLedger } | undefined
 }
 
 const LOADING: ReadonlySet<string | undefined> = new Set(['queued', 'fetching', 'compiling', 'paging'])
@@ -72,6 +77,8 @@ export class Replica {
   readonly id: string
   readonly #options: ReplicaOptions
   #isDraining = false
+  /** Why nothing can be run: the GPU is gone. */
+  #lost: GatewayError | undefined
 
   constructor(options: ReplicaOptions) {
     this.id = options.id
@@ -111,6 +118,10 @@ export class Replica {
   /** Resolves when the model is resident and, unless workers are kept apart, open in one. @throws GatewayError */
   async load(version: ModelVersion, signal: AbortSignal): Promise<void> {
     const { sessions, dispatcher } = this.#options
+    const openIn = async (worker: SessionWorker) => {
+      const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker))
+      await session.opening
+    }
     this.#options.table.forgetFailure(version.key)
     try {
       this.#refuseIfBlamed(version)
@@ -123,8 +134,13 @@ export class Replica {
           // The first request binds a worker to it.
           return
         }
-        const session = sessions.find(version.key, worker.id) ?? (await sessions.open(version.key, worker))
-        await session.opening
+        try {
+          await openIn(worker)
+        } catch (error) {
+          if (!isDeviceOutOfMemory(error)) throw error
+          // Room was made since, as much as may help: once more.
+          await openIn(worker)
+        }
       } finally {
         lease.release()
       }
@@ -188,20 +204,35 @@ export class Replica {
   }
 
   statisticsOf(version: ModelVersion): ModelStatistics | undefined {
-    const { statistics, placements, residents } = this.#options
+    const { statistics, placements, residents, device } = this.#options
     const row = statistics.get(version.key)
     if (row === undefined) return undefined
     let bytes = 0
-    for (const placement of placements.ofKey(version.key)) bytes += placement.privateBytes
+    let deviceBytes = 0
+    for (const { id, privateBytes } of placements.ofKey(version.key)) {
+      bytes += privateBytes
+      deviceBytes += device?.ledger.bytesOf(id) ?? 0
+    }
     for (const blob of residents.get(version.key)?.manifest.blobs ?? []) bytes += blob.bytes
     const { batches, ...sums } = row
-    const memory = bytes === 0 ? [] : [{ type: 'CPU' as const, id: 0, bytes }]
+    const memory: ModelStatistics['memory'] = [
+      { type: 'CPU' as const, id: 0, bytes },
+      { type: 'GPU' as const, id: device?.index ?? 0, bytes: deviceBytes },
+    ].filter((row_) => row_.bytes > 0)
     return { name: version.name, version: version.version, ...sums, batches: [...batches.values()], memory }
   }
 
   notReadyReason(): string | undefined {
     if (this.#isDraining) return 'the server is shutting down'
+    if (this.#lost !== undefined) return this.#lost.message
     return this.#options.dispatcher.workersUp === 0 ? 'no worker process is up' : undefined
+  }
+
+  /** The GPU is gone: requests that wait and new ones get `error`. Undefined: it is back. */
+  setDeviceLost(error: GatewayError | undefined): void {
+    this.#lost = error
+    if (error === undefined) return
+    for (const key of this.#options.residents.keys()) this.#options.dispatcher.refuse(key, () => error)
   }
 
   /** Refuses new requests from now on; those inside are answered. */
@@ -216,6 +247,7 @@ export class Replica {
   }
 
   #admit({ tenant, key, name, version }: ModelVersion, bytes: number): void {
+    if (this.#lost !== undefined) throw named(this.#lost, { name, version })
     const { occupancy, drainRate, limits, clock } = this.#options
     const refusal = admissionRefusal({
       held: occupancy.of(tenant, key),

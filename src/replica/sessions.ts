@@ -7,12 +7,15 @@ import type { EntryTable } from '../cache/entry-table.ts'
 import type { Placement } from '../cache/placement.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
+import type { Manifest } from '../domain/artifact.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { slotOf } from '../domain/worker-slot.ts'
 import { detach } from '../lib/detach.ts'
 import { mayDuplicate } from '../scheduler/steal.ts'
 import type { OpenReport, OpenSpec } from '../worker/messages.ts'
 import { WorkerDied } from './death.ts'
+import type { DeviceRoom } from './device-room.ts'
 import { batchingOf, formOf, mappingsOf, privateBytesOf, type Resident, wantsPacked } from './residents.ts'
 import type { SessionWorker } from './session-worker.ts'
 
@@ -23,6 +26,8 @@ export interface SessionsOptions {
   /** Whose process may open it; undefined = anybody's. */
   readonly domainOf: (key: string) => string | undefined
   readonly workerOf: (workerId: string) => SessionWorker | undefined
+  /** Room on the GPU that sessions are on; absent on the CPU. */
+  readonly device?: DeviceRoom | undefined
   /** The file to open, after a check that the artifact's files are the ones its manifest tells of. @throws GatewayError MODEL_LOADING */
   readonly fileOf: (resident: Resident) => Promise<string> | string
   readonly onOpened: (placement: Placement, report: OpenReport) => void
@@ -51,6 +56,8 @@ export class Sessions {
   readonly #beginning = new Map<string, Promise<Session>>()
   /** Hand-overs under way by placement. */
   readonly #busy = new Map<number, number>()
+  /** Called when a placement has become idle. */
+  readonly #onIdle = new Set<() => void>()
 
   constructor(options: SessionsOptions) {
     this.#options = options
@@ -83,8 +90,12 @@ export class Sessions {
     this.#busy.set(placement.id, (this.#busy.get(placement.id) ?? 0) + 1)
     return () => {
       const count = (this.#busy.get(placement.id) ?? 1) - 1
-      if (count === 0) this.#busy.delete(placement.id)
-      else this.#busy.set(placement.id, count)
+      if (count > 0) {
+        this.#busy.set(placement.id, count)
+        return
+      }
+      this.#busy.delete(placement.id)
+      for (const tell of this.#onIdle) tell()
     }
   }
 
@@ -131,13 +142,14 @@ export class Sessions {
       if (known !== undefined) return known
       this.#refuseDuplicate(resident, worker)
       const isPacked = wantsPacked(resident)
-      const placement = placements.begin({ key, workerId: worker.id, isPacked, ...costOf(resident, isPacked) })
+      const placement = placements.begin({ key, workerId: worker.id, isPacked, ...this.#costOf(resident, isPacked) })
       if (!('lacks' in placement)) return this.#send(placement, worker, resident, file)
       if (room === 'free') throw noMemory(placement.missing)
       const beside = placement.lacks === 'bytes' ? placements.besideIn(key, worker.id) : undefined
       // The one that is to go, or has only just come, need not hold it as well.
       if (beside !== undefined) await this.close(beside, 'recycled')
       else if (placement.lacks === 'mappings') await this.#makeMappings(worker.id, placement.missing)
+      else if (placement.lacks === 'device') await this.#makeDeviceRoom(resident, placement.missing)
       else if (!(await this.#makeBytes(placement.missing))) {
         if (!isPacked) throw noMemory(placement.missing)
         putPackingOff(resident)
@@ -150,20 +162,26 @@ export class Sessions {
 
   #send(placement: Placement, worker: SessionWorker, resident: Resident, file: string): Session {
     const domain = this.#options.domainOf(placement.key)
-    const opening = worker.open(openSpec(placement, resident, file, domain))
+    const { device } = this.#options
+    const measuresDevice = device !== undefined && !device.ledger.isKnown(resident.manifest.artifact)
+    const opening = worker.open({
+      ...openSpec(placement, resident, file, domain),
+      ...(measuresDevice && { measuresDevice }),
+    })
     this.#opening.set(placement.id, opening)
-    detach(this.#awaitOpen(placement, opening))
+    detach(this.#awaitOpen(placement, opening, resident))
     return { placement, opening }
   }
 
-  async #awaitOpen(placement: Placement, opening: Promise<OpenReport>): Promise<void> {
-    const { placements, onOpened, onOpenFailed, onOpenDied } = this.#options
+  async #awaitOpen(placement: Placement, opening: Promise<OpenReport>, { manifest }: Resident): Promise<void> {
+    const { placements, device, onOpened, onOpenFailed, onOpenDied } = this.#options
     let report: OpenReport
     try {
       report = await opening
     } catch (error) {
       placements.gone(placement.id, 'open failed')
-      if (error instanceof WorkerDied) onOpenDied(placement.key, error)
+      if (device !== undefined && isDeviceOutOfMemory(error)) this.#makeRoomAfter(device, placement, manifest, error)
+      else if (error instanceof WorkerDied) onOpenDied(placement.key, error)
       else if (!(error instanceof ChildGoneError)) onOpenFailed(placement.key, asGatewayError(error))
       return
     } finally {
@@ -171,7 +189,9 @@ export class Sessions {
     }
     // Growth measured in a worker that reuses freed memory may be nothing: the estimate is then the better figure.
     const privateBytes = Math.max(report.privateBytes, placement.privateBytes)
-    placements.opened(placement.id, { privateBytes, mappings: placement.mappings })
+    if (report.deviceBytes !== undefined) device?.ledger.learn(manifest.artifact, report.deviceBytes)
+    const deviceBytes = device?.ledger.expectedBytes(manifest) ?? 0
+    placements.opened(placement.id, { privateBytes, mappings: placement.mappings, deviceBytes })
     onOpened(placement, report)
   }
 
@@ -233,6 +253,41 @@ export class Sessions {
     await Promise.all(toClose.map((one) => this.close(one, 'mappings')))
   }
 
+  /** Closes what is idle on the GPU, or waits for somebody to become so. @throws GatewayError MODEL_TOO_LARGE, CAPACITY_EXHAUSTED */
+  async #makeDeviceRoom({ manifest }: Resident, missing: number): Promise<void> {
+    const { device } = this.#options
+    if (device === undefined) throw new Error('the CPU lacks no device memory')
+    const verdict = device.decide(manifest, missing, ({ id }) => this.#busy.has(id))
+    if ('refuse' in verdict) throw verdict.refuse
+    if ('close' in verdict) await Promise.all(verdict.close.map((one) => this.close(one, 'device')))
+    else await this.#someoneLeaves()
+  }
+
+  /** Whoever asked tries once more: there should be room then. */
+  #makeRoomAfter(device: DeviceRoom, placement: Placement, manifest: Manifest, error: GatewayError): void {
+    const victims = device.openFailed(placement.key, manifest, error, ({ id }) => this.#busy.has(id))
+    for (const victim of victims) detach(this.close(victim, 'device'))
+  }
+
+  /** Resolves when a placement has become idle, or an open or a close under way has ended. */
+  async #someoneLeaves(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#onIdle.add(resolve)
+    try {
+      const moving: Promise<unknown>[] = [...this.#opening.values(), ...this.#closing.values()]
+      // How it ended is for its owner to see to.
+      await Promise.race([promise, ...moving.map((one) => one.catch(() => undefined))])
+    } finally {
+      this.#onIdle.delete(resolve)
+    }
+  }
+
+  #costOf(resident: Resident, isPacked: boolean): { privateBytes: number; mappings: number; deviceBytes: number } {
+    const { manifest } = resident
+    const deviceBytes = this.#options.device?.ledger.expectedBytes(manifest) ?? 0
+    return { privateBytes: privateBytesOf(manifest, isPacked), mappings: mappingsOf(manifest), deviceBytes }
+  }
+
   /** Evicts for bytes that are missing and waits for what is leaving. @returns false when nothing can be evicted for them */
   async #makeBytes(missing: number): Promise<boolean> {
     if (!this.#options.table.makeRoom(missing)) return false
@@ -244,10 +299,6 @@ export class Sessions {
 
 function putPackingOff(resident: Resident): void {
   resident.unpackedUntilRuns = resident.runs + PACK_AGAIN_RUNS
-}
-
-function costOf({ manifest }: Resident, isPacked: boolean): { privateBytes: number; mappings: number } {
-  return { privateBytes: privateBytesOf(manifest, isPacked), mappings: mappingsOf(manifest) }
 }
 
 function openSpec(placement: Placement, resident: Resident, file: string, domain: string | undefined): OpenSpec {

@@ -77,6 +77,8 @@ export const EVENTS = {
   'device.chosen': kept('info'),
   'device.lost': kept('error'),
   'device.back': kept('info'),
+  'device.evicted': kept('info'),
+  'device.out-of-memory': kept('warn'),
   'worker.up': kept('info'),
   'worker.down': kept('warn'),
   'worker.hung': kept('error'),

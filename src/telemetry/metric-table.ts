@@ -130,6 +130,15 @@ export const METRICS = {
     'Time in which some process, or all (`full`), stood still for want of memory; absent where the kernel does not tell.',
   ),
 
+  modelmux_device_up: gauge('', [], '1 while the GPU that models run on answers; absent on the CPU.'),
+  modelmux_device_bytes: gauge(
+    'bytes',
+    ['kind'],
+    'Memory of the GPU: charged to sessions, by state, and as the driver tells where it does.',
+  ),
+  modelmux_device_budget_bytes: gauge('bytes', [], 'Memory of the GPU that sessions may be charged together.'),
+  modelmux_device_out_of_memory_total: counter('', ['when'], 'How often the GPU itself was out of memory.'),
+
   modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),
   modelmux_event_loop_lag_seconds: gauge(
     'seconds',

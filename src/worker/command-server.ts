@@ -10,6 +10,7 @@ import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { firstRun } from '../engine/first-run.ts'
 import type { Clock } from '../lib/clock.ts'
 import { COMMAND } from './commands.ts'
+import { DeviceMeter } from './device-meter.ts'
 import type { ReceivedRequest } from './hand-over-wire.ts'
 import { decodeHandOver, encodeReply } from './hand-over-wire.ts'
 import type { Batching, Hello, OpenReport, OpenSpec } from './messages.ts'
@@ -26,6 +27,7 @@ export class CommandServer {
   #isEnded = false
   /** Told by the hello: every session of this process is on it. */
   #device: Device = 'cpu'
+  #meter: DeviceMeter | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -49,6 +51,7 @@ export class CommandServer {
       case COMMAND.hello:
         this.#device = (parse(payload) as Hello).device
         await firstRun(this.#device)
+        this.#meter = new DeviceMeter(this.#device, process.pid)
         return []
       case COMMAND.open:
         return [Buffer.from(JSON.stringify(await this.#open(parse(payload) as OpenSpec)))]
@@ -76,6 +79,7 @@ export class CommandServer {
       throw new GatewayError('INTERNAL', `placement ${placementId} is open already`)
     this.#failed.delete(placementId)
     const mappingsBefore = spec.mappings === undefined ? await countMappings('self') : 0
+    const onDeviceBefore = spec.measuresDevice === true ? await this.#meter?.read() : undefined
     const bytesBefore = privateBytes()
     const start = this.#clock.now()
     let placement: Placement
@@ -92,7 +96,17 @@ export class CommandServer {
     this.#placements.set(placementId, placement)
     const opened = this.#clock.now()
     const warmUpErrors = await warmUp(placement, spec.warmUp)
-    return { openMs, privateBytes: grownBytes, mappings, warmUpMs: this.#clock.now() - opened, warmUpErrors }
+    const warmUpMs = this.#clock.now() - opened
+    const onDevice = onDeviceBefore === undefined ? undefined : await this.#meter?.read()
+    const deviceBytes = Math.max(0, (onDevice ?? Number.NaN) - (onDeviceBefore ?? Number.NaN))
+    return {
+      openMs,
+      privateBytes: grownBytes,
+      mappings,
+      warmUpMs,
+      warmUpErrors,
+      ...(Number.isNaN(deviceBytes) ? {} : { deviceBytes }),
+    }
   }
 
   #rememberFailure(placementId: number, error: GatewayError): void {

@@ -29,6 +29,8 @@ export interface OpenSpec {
   readonly warmUp: readonly unknown[]
   /** Memory mappings of the session if they are known; counting them takes 0.1 ms for every 1,000 of the process. */
   readonly mappings?: number
+  /** The session is measured on its GPU where the driver tells: its bytes there are not known. */
+  readonly measuresDevice?: boolean
 }
 
 export interface OpenReport {
@@ -37,6 +39,8 @@ export interface OpenReport {
   /** Measured growth of the process's private memory by opening, in bytes, 0 or more. */
   readonly privateBytes: number
   readonly mappings: number
+  /** Measured growth of what the GPU holds, warm-up included; absent where nobody was asked or nobody tells. */
+  readonly deviceBytes?: number
   readonly warmUpMs: number
   /** Why warm-up requests failed, one line each. A model that cannot be warmed up is open all the same. */
   readonly warmUpErrors: readonly string[]

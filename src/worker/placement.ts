@@ -7,6 +7,7 @@
  */
 import { killPoint } from '../child/kill-points.ts'
 import type { Device } from '../domain/device.ts'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
@@ -45,7 +46,8 @@ export class Placement {
 
   /**
    * What workers open was opened and checked when it was compiled, so a failure is the moment's, never the bytes' for good: its files
-   * are looked at again before the next try. @throws GatewayError MODEL_LOAD_FAILED, the engine's words in `cause`
+   * are looked at again before the next try. @throws GatewayError MODEL_LOAD_FAILED, or CAPACITY_EXHAUSTED when its GPU is out of
+   * memory; the engine's words in `cause`
    */
   static async open(spec: OpenSpec, device: Device, clock: Clock): Promise<Placement> {
     const { intraOpThreads, isPacked } = spec
@@ -168,6 +170,7 @@ async function openChecked(file: string, options: Parameters<typeof EngineSessio
   try {
     return await EngineSession.open(file, options)
   } catch (error) {
+    if (isDeviceOutOfMemory(error)) throw error
     const failed = asGatewayError(error)
     if (failed.code === 'MODEL_LOAD_FAILED') throw failed
     throw new GatewayError(

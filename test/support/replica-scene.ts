@@ -32,6 +32,8 @@ export interface SceneOptions {
   readonly workers?: number
   readonly memoryBytes?: number
   readonly maxMappings?: number
+  /** Of a GPU; absent: the CPU. */
+  readonly deviceBytes?: number
   readonly cache?: Partial<Config['cache']>
   readonly scheduler?: Partial<Config['scheduler']>
   readonly worker?: Partial<Config['worker']>
@@ -102,6 +104,7 @@ export function replicaScene(options: SceneOptions = {}) {
   /** What became of models under suspicion, in order. */
   const blamed: string[] = []
   const hangs: string[] = []
+  const deviceEvents: string[] = []
   const rooms = replicaRooms({
     id: 'replica-1',
     clock,
@@ -113,6 +116,7 @@ export function replicaScene(options: SceneOptions = {}) {
       scheduler: { ...DEFAULTS.scheduler, ...options.scheduler },
     },
     memoryBytes: options.memoryBytes ?? 100 * MiB,
+    ...(options.deviceBytes !== undefined && { device: { index: 0, budgetBytes: options.deviceBytes } }),
     maxMappings: options.maxMappings ?? 10_000,
     artifacts,
     blame: {
@@ -131,6 +135,9 @@ export function replicaScene(options: SceneOptions = {}) {
       onOpened: () => {},
       onOpenFailed: (key, { code }) => openFailures.push(`${nameOf(key)} ${code}`),
       onHang: (workerId) => hangs.push(workerId),
+      onDeviceEvicted: ({ key }) => deviceEvents.push(`evicted ${key.slice(0, key.indexOf('#'))}`),
+      onDeviceOutOfMemory: (key, when) => deviceEvents.push(`out of memory ${when} ${key.slice(0, key.indexOf('#'))}`),
+      onDeviceExhausted: (workerId) => deviceEvents.push(`exhausted ${workerId}`),
       onHandedBack: () => {},
       onSuspects: (key, requests, { cause }) => blamed.push(`suspects ${nameOf(key)} x${requests} ${cause}`),
       onTried: (verdict) => blamed.push(verdict),
@@ -159,6 +166,7 @@ export function replicaScene(options: SceneOptions = {}) {
     events,
     openFailures,
     hangs,
+    deviceEvents,
     workers,
     spare,
     shelf,

@@ -4,6 +4,7 @@
  * request whose body begins with `poison`. One that begins with `hang` is never answered; one with `bad` is refused.
  */
 import assert from 'node:assert/strict'
+import { deviceOutOfMemory } from '../../src/domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../../src/domain/errors.ts'
 import { slotOf } from '../../src/domain/worker-slot.ts'
 import { detach } from '../../src/lib/detach.ts'
@@ -27,6 +28,9 @@ class Death extends Error {}
 /** What the reports say; the manual clock does not move by itself. */
 export const TIMES = { openMs: 5, warmUpMs: 3, decodeMs: 0.25, runMs: 2, encodeMs: 0.25 } as const
 
+/** What a run with a body that begins with `too much` is said to have asked the GPU for. */
+export const MORE_BYTES = 2 * 1024 * 1024
+
 export class ScriptedWorker implements SessionWorker {
   readonly id: string
   readonly opens = new Gate()
@@ -38,6 +42,10 @@ export class ScriptedWorker implements SessionWorker {
   readonly log: string[] = []
   /** What opening a session is measured to take, by model name. */
   readonly measured = new Map<string, number>()
+  /** What opening a session is measured to take of the GPU, by model name; absent: no driver tells. */
+  readonly onDevice = new Map<string, number>()
+  /** Errors that the next opens of a model end with, one each. */
+  readonly refusals = new Map<string, GatewayError[]>()
   /** Models that cannot be opened here. */
   readonly broken = new Map<string, GatewayError>()
   /** Models whose open ends the process. */
@@ -103,14 +111,18 @@ export class ScriptedWorker implements SessionWorker {
       if (this.deadly.has(spec.model)) throw new Death()
       const error = this.broken.get(spec.model)
       if (error !== undefined) throw error
+      const refusal = this.refusals.get(spec.model)?.shift()
+      if (refusal !== undefined) throw refusal
       this.sessions.set(spec.placementId, spec)
       const privateBytes = this.measured.get(spec.model) ?? 0
+      const deviceBytes = spec.measuresDevice === true ? this.onDevice.get(spec.model) : undefined
       return {
         openMs: TIMES.openMs,
         privateBytes,
         mappings: spec.mappings ?? 0,
         warmUpMs: TIMES.warmUpMs,
         warmUpErrors: [],
+        ...(deviceBytes !== undefined && { deviceBytes }),
       }
     }).catch((error: unknown) => {
       if (error instanceof GatewayError) this.#failed.set(spec.placementId, error)
@@ -134,12 +146,14 @@ export class ScriptedWorker implements SessionWorker {
       this.log.push(`run ${spec.model}:${spec.version} x${requests.length}`)
       if (bodies.some((body) => body.startsWith('poison'))) throw new Death()
       if (bodies.some((body) => body.startsWith('hang'))) return new Promise<never>(() => {})
-      const good = bodies.filter((body) => !body.startsWith('bad')).length
+      const good = bodies.filter((body) => !/^(?:bad|too much)/.test(body)).length
       const rows = spec.isBatchSafe ? good : 1
       const answers = bodies.map((body) =>
-        body.startsWith('bad')
-          ? { ok: false as const, error: new GatewayError('BAD_INPUT_VALUE', `'${body}' is refused`) }
-          : { ok: true as const, body: Buffer.from(`${spec.file} ${body}`), rows },
+        body.startsWith('too much')
+          ? { ok: false as const, error: deviceOutOfMemory('run', MORE_BYTES, new Error('CUDA out of memory')) }
+          : body.startsWith('bad')
+            ? { ok: false as const, error: new GatewayError('BAD_INPUT_VALUE', `'${body}' is refused`) }
+            : { ok: true as const, body: Buffer.from(`${spec.file} ${body}`), rows },
       )
       const { decodeMs, runMs, encodeMs } = TIMES
       return { answers, decodeMs, runMs, encodeMs, runs: good === 0 ? 0 : good / rows, rows: good }

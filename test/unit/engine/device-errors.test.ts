@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { DeviceTrouble } from '../../../src/engine/device-errors.ts'
-import {
-  deviceOutOfMemory,
-  deviceTrouble,
-  deviceUnavailable,
-  isDeviceOutOfMemory,
-  requestedBytes,
-} from '../../../src/engine/device-errors.ts'
+import { deviceTrouble, deviceUnavailable, requestedBytes } from '../../../src/engine/device-errors.ts'
 
 /** As they were reported for ONNX Runtime, or as the sources that print them have them. */
 const WORDS: Readonly<Record<DeviceTrouble | 'none', readonly string[]>> = {
@@ -70,15 +64,6 @@ describe('the words of a device in trouble', () => {
     assert.equal(requestedBytes('CUDA out of memory'), undefined)
     // Sizes that overflowed on their way are no sizes.
     assert.equal(requestedBytes('requested buffer of size 18446744073709551615'), undefined)
-  })
-
-  it('become an error that tells what ran out, when, and how much', () => {
-    const error = deviceOutOfMemory('run', new Error(WORDS.memory[0]))
-    assert.deepEqual([error.code, error.status], ['CAPACITY_EXHAUSTED', 507])
-    assert.deepEqual(error.facts.details, { outOf: 'device memory', when: 'run', bytes: 2_830_172_160 })
-    assert.ok(isDeviceOutOfMemory(error))
-    assert.ok(!isDeviceOutOfMemory(new Error('CUDA out of memory')))
-    assert.doesNotMatch(error.message, /onnxruntime/)
   })
 })
 
