@@ -203,6 +203,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const pool = new WorkerPool({
     count: workerCount,
     device,
+    maxAnswerBytes: config.server.maxAnswerBytes,
     clock,
     spawn: deps.spawn,
     keepsSpare: workerConfig.isolation !== 'shared',

@@ -36,6 +36,14 @@ const server = section('The HTTP server and the limits of a request.', {
     min: KiB,
     max: 256 * MiB,
   }),
+  maxAnswerBytes: bytes(
+    256 * MiB,
+    'Largest answer of an inference; a request that asks for more is refused with 400.',
+    {
+      min: KiB,
+      max: GiB,
+    },
+  ),
   compressMinBytes: bytes(
     64 * KiB,
     'Answers of inferences from this size on are compressed for clients that accept gzip or deflate; 0 = none.',

@@ -5,7 +5,6 @@
 import { readFileSync } from 'node:fs'
 import { killPoint } from '../child/kill-points.ts'
 import { countMappings, parseStatus } from '../child/memory.ts'
-import type { Device } from '../domain/device.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { firstRun } from '../engine/first-run.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -25,8 +24,8 @@ export class CommandServer {
   readonly #failed = new Map<number, GatewayError>()
   #last: Promise<unknown> = Promise.resolve()
   #isEnded = false
-  /** Told by the hello: every session of this process is on it. */
-  #device: Device = 'cpu'
+  /** What holds for every session of this process. */
+  #hello: Hello = { device: 'cpu' }
   #meter: DeviceMeter | undefined
 
   constructor(clock: Clock) {
@@ -49,9 +48,9 @@ export class CommandServer {
     if (this.#isEnded) return []
     switch (kind) {
       case COMMAND.hello:
-        this.#device = (parse(payload) as Hello).device
-        await firstRun(this.#device)
-        this.#meter = new DeviceMeter(this.#device, process.pid)
+        this.#hello = parse(payload) as Hello
+        await firstRun(this.#hello.device)
+        this.#meter = new DeviceMeter(this.#hello.device, process.pid)
         return []
       case COMMAND.open:
         return [Buffer.from(JSON.stringify(await this.#open(parse(payload) as OpenSpec)))]
@@ -84,7 +83,7 @@ export class CommandServer {
     const start = this.#clock.now()
     let placement: Placement
     try {
-      placement = await Placement.open(spec, this.#device, this.#clock)
+      placement = await Placement.open(spec, this.#hello, this.#clock)
     } catch (error) {
       this.#rememberFailure(placementId, asGatewayError(error))
       throw error

@@ -5,6 +5,8 @@ import type { GatewayError } from '../domain/errors.ts'
 /** The first thing a worker is told. */
 export interface Hello {
   readonly device: Device
+  /** Of one answer; absent = no limit. */
+  readonly maxAnswerBytes?: number
 }
 
 /** A model to open. `placementId` is the caller's choice, unique among the placements of one worker. */

@@ -6,7 +6,6 @@
  * A request fails alone: one that cannot be decoded is left out, and a stacked run that fails is repeated one by one.
  */
 import { killPoint } from '../child/kill-points.ts'
-import type { Device } from '../domain/device.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type { Tensor } from '../domain/tensor-types.ts'
@@ -19,7 +18,7 @@ import { ResponseWriter } from '../protocol/oip/response.ts'
 import type { Run } from './batches.ts'
 import { planRuns, split, stack } from './batches.ts'
 import type { Outcome, ReceivedRequest } from './hand-over-wire.ts'
-import type { Batching, HandOverTimes, OpenSpec } from './messages.ts'
+import type { Batching, HandOverTimes, Hello, OpenSpec } from './messages.ts'
 
 /** What a request came to: its outputs and the rows of the run they come from. */
 type Result = { readonly outputs: readonly Tensor[]; readonly rows: number } | { readonly error: GatewayError }
@@ -36,10 +35,10 @@ export class Placement {
   readonly #clock: Clock
   #batching: Batching
 
-  private constructor(session: EngineSession, spec: OpenSpec, clock: Clock) {
+  private constructor(session: EngineSession, spec: OpenSpec, { maxAnswerBytes }: Hello, clock: Clock) {
     this.#session = session
     this.#reader = new RequestReader(session.signature)
-    this.#writer = new ResponseWriter(spec.model, spec.version, session.signature.outputs)
+    this.#writer = new ResponseWriter(spec.model, spec.version, session.signature.outputs, maxAnswerBytes)
     this.#clock = clock
     this.#batching = { isBatchSafe: spec.isBatchSafe, maxRows: spec.maxRows }
   }
@@ -49,13 +48,14 @@ export class Placement {
    * are looked at again before the next try. @throws GatewayError MODEL_LOAD_FAILED, or CAPACITY_EXHAUSTED when its GPU is out of
    * memory; the engine's words in `cause`
    */
-  static async open(spec: OpenSpec, device: Device, clock: Clock): Promise<Placement> {
+  static async open(spec: OpenSpec, hello: Hello, clock: Clock): Promise<Placement> {
+    const { device } = hello
     const { intraOpThreads, isPacked } = spec
     const options =
       spec.form === 'mapped'
         ? mappedOptions({ isPacked, intraOpThreads, device })
         : plainOptions({ intraOpThreads, device })
-    return new Placement(await openChecked(spec.file, options), spec, clock)
+    return new Placement(await openChecked(spec.file, options), spec, hello, clock)
   }
 
   setBatching(batching: Batching): void {

@@ -20,6 +20,8 @@ export interface WorkerPoolOptions {
   readonly count: number
   /** What sessions run on; `cpu` unless said otherwise. */
   readonly device?: Device
+  /** Of one answer; absent = no limit. */
+  readonly maxAnswerBytes?: number
   readonly clock: Clock
   /** Delays before a dead worker's successor starts. One that lived longer than `stableMs` begins again with the shortest. */
   readonly respawn: BackoffOptions & { readonly stableMs: number }
@@ -203,8 +205,8 @@ export class WorkerPool {
   }
 
   #make(id: string): WorkerProcess {
-    const { entry = ENTRY, spawn = spawnChild, device = 'cpu', onLine } = this.#options
-    return new WorkerProcess({ entry, spawn, device, onLine: (line) => onLine(id, line) })
+    const { entry = ENTRY, spawn = spawnChild, device = 'cpu', maxAnswerBytes, onLine } = this.#options
+    return new WorkerProcess({ entry, spawn, device, maxAnswerBytes, onLine: (line) => onLine(id, line) })
   }
 
   /** `close` waits for it. */

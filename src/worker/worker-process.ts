@@ -38,6 +38,8 @@ export interface ProcessOptions {
   readonly spawn: Spawn
   /** What its sessions run on. */
   readonly device: Device
+  /** Of one answer; absent = no limit. */
+  readonly maxAnswerBytes?: number | undefined
   readonly onLine: (line: string) => void
 }
 
@@ -66,7 +68,7 @@ export class WorkerProcess {
   #atStart: AtStart = { privateBytes: 0, mappings: 0 }
 
   /** @throws Error when no process can be made at all */
-  constructor({ entry, spawn, device, onLine }: ProcessOptions) {
+  constructor({ entry, spawn, device, maxAnswerBytes, onLine }: ProcessOptions) {
     this.onLine = onLine
     const child = spawn({
       entry,
@@ -80,7 +82,7 @@ export class WorkerProcess {
       if (!this.#isEnding) child.kill()
     })
     this.exited = child.exited.then((exit) => ({ ...exit, ...this.#whyEnded(exit) }))
-    this.ready = this.#greet(device)
+    this.ready = this.#greet({ device, ...(maxAnswerBytes !== undefined && { maxAnswerBytes }) })
     // Whoever takes the process over looks at this later.
     this.ready.catch(() => {})
   }
@@ -143,9 +145,9 @@ export class WorkerProcess {
     await this.exited
   }
 
-  async #greet(device: Device): Promise<void> {
+  async #greet(hello: Hello): Promise<void> {
     try {
-      await this.call(COMMAND.hello, [Buffer.from(JSON.stringify({ device } satisfies Hello))])
+      await this.call(COMMAND.hello, [Buffer.from(JSON.stringify(hello))])
     } catch (error) {
       // One that lives on without its device would be waited for for ever.
       if (error instanceof GatewayError) this.kill('device')

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Bomb } from '../../loadtest/models/special/index.ts'
 import { addOne, BOMBS } from '../../loadtest/models/special/index.ts'
-import { assertRefused, infer } from '../support/infer-client.ts'
+import { assertRefused, infer, outputsOf } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { Neighbour } from '../support/neighbour.ts'
 import { ServerProcess } from '../support/server-process.ts'
 
+const SERVED = BOMBS.filter(({ goesOff }) => goesOff === 'run' || goesOff === 'request')
 const REFUSED = BOMBS.filter(({ goesOff }) => goesOff === 'walk' || goesOff === 'compile')
 
 let models: ModelsFolder
@@ -18,17 +19,18 @@ before(async () => {
   models = await ModelsFolder.make()
   await models.write('good/neighbour', '1', addOne().model)
   await models.write('good/latecomer', '1', addOne().model)
-  for (const { name, bytes } of REFUSED) await models.writeFile(`bombs/${name}`, '1', 'model.onnx', bytes())
+  for (const { name, bytes } of BOMBS) await models.writeFile(`bombs/${name}`, '1', 'model.onnx', bytes())
   server = await ServerProcess.start({
     models: models.dir,
     args: ['--workers', '2'],
     config: {
       store: { settleMs: 0 },
       artifact: { compileDeadlineMs: 3_000, checkMs: 1_000 },
-      server: { deadlineMs: 120_000 },
+      worker: { hangMs: 5_000, memoryBytes: '1536MiB' },
+      server: { deadlineMs: 120_000, maxAnswerBytes: '16MiB' },
     },
   })
-  await server.logs('registry.scanned', ({ models: count }) => count === REFUSED.length + 2)
+  await server.logs('registry.scanned', ({ models: count }) => count === BOMBS.length + 2)
   neighbour = await Neighbour.settle(server.client, 'good/neighbour', addOne())
 })
 
@@ -55,6 +57,45 @@ describe('a model that means harm and is found out before it serves', () => {
   })
 })
 
-function ask({ name, trigger }: Bomb) {
-  return infer(server.client, `bombs/${name}`, trigger())
+describe('a model that means harm and only shows it when it is asked', () => {
+  for (const bomb of SERVED.filter(({ harm }) => harm !== 'answer')) {
+    it(`costs one worker for each of two requests, then is refused, and the neighbour has all its answers: ${bomb.name}`, async () => {
+      if (bomb.harmless !== undefined) outputsOf(await infer(server.client, nameOf(bomb), bomb.harmless()))
+      // Two bodies that mean the same: what one request does is no proof against its model.
+      for (const encoding of ['json', 'binary'] as const) {
+        const answer = await neighbour.during(() => ask(bomb, encoding))
+        assertRefused(answer, 500, 'WORKER_CRASHED', /./)
+        assert.equal(answer.json.cause, CAUSES[bomb.harm])
+      }
+      const answer = await neighbour.during(() => ask(bomb, 'json'))
+      assertRefused(answer, 422, 'MODEL_QUARANTINED', /2 worker processes/)
+    })
+  }
+
+  it('is refused the answer that is too large to be sent, and nothing else', async () => {
+    const bomb = SERVED.find(({ harm }) => harm === 'answer')
+    assert.ok(bomb?.harmless !== undefined)
+    for (const encoding of ['json', 'binary'] as const) {
+      const answer = await neighbour.during(() => ask(bomb, encoding))
+      assertRefused(answer, 400, 'BAD_INPUT_VALUE', /16 MiB, the limit of this server.*server\.maxAnswerBytes/)
+      outputsOf(await infer(server.client, nameOf(bomb), bomb.harmless(), { encoding }))
+    }
+  })
+})
+
+/** What is told of a worker's end, by the harm that ended it. */
+const CAUSES: Readonly<Record<Bomb['harm'], string>> = {
+  none: '',
+  answer: '',
+  time: 'hang',
+  memory: 'memory',
+  process: 'crash',
+}
+
+function ask(bomb: Bomb, encoding: 'json' | 'binary' = 'json') {
+  return infer(server.client, nameOf(bomb), bomb.trigger(), { encoding })
+}
+
+function nameOf({ name }: Bomb): string {
+  return `bombs/${name}`
 }

@@ -91,7 +91,8 @@ const BY_RUN: readonly Bomb[] = [
     bytes: () => modelBytes(answeringOnRequest()),
     goesOff: 'request',
     harm: 'answer',
-    trigger: () => [number('size', GIB_OF_FLOATS)],
+    // 256 MiB; in JSON half of that.
+    trigger: () => [number('size', GIB_OF_FLOATS / 4n)],
     harmless: () => [number('size', 1000n)],
   },
   {

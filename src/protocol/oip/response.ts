@@ -3,8 +3,9 @@
  * asked for. The text that every answer shares is made once.
  */
 import type { Tensor, TensorSpec } from '../../domain/tensor-types.ts'
+import { AnswerLimit } from './answer-limit.ts'
 import { classified } from './classification.ts'
-import { elementsToJson, stringText } from './number-text.ts'
+import { stringText } from './number-text.ts'
 import { bytesFromElements } from './raw-data.ts'
 import type { RequestedOutput } from './requested-outputs.ts'
 
@@ -17,14 +18,23 @@ export interface EncodedResponse {
 export class ResponseWriter {
   readonly #head: string
   readonly #outputHeads: ReadonlyMap<string, string>
+  readonly #maxBytes: number
 
-  constructor(model: string, version: string, outputs: readonly TensorSpec[]) {
+  /** `maxBytes`: of one answer. */
+  constructor(
+    model: string,
+    version: string,
+    outputs: readonly TensorSpec[],
+    maxBytes: number = Number.POSITIVE_INFINITY,
+  ) {
+    this.#maxBytes = maxBytes
     this.#head = `{"model_name":${stringText(model)},"model_version":${stringText(version)},`
     this.#outputHeads = new Map(outputs.map((output) => [output.name, headOf(output)]))
   }
 
-  /** `tensors[i]` answers `outputs[i]`. @throws GatewayError BAD_REQUEST for classes of what cannot be ranked */
+  /** `tensors[i]` answers `outputs[i]`. @throws GatewayError BAD_REQUEST for classes of what cannot be ranked, BAD_INPUT_VALUE for too much */
   write(id: string | undefined, outputs: readonly RequestedOutput[], tensors: readonly Tensor[]): EncodedResponse {
+    const limit = new AnswerLimit(this.#maxBytes)
     let json = this.#head
     if (id !== undefined) json += `"id":${stringText(id)},`
     json += '"outputs":['
@@ -40,10 +50,11 @@ export class ResponseWriter {
       json += `${head ?? ''}${tensor.shape.join(',')}]`
       if (wanted?.isBinary === true) {
         const bytes = bytesFromElements(tensor.data)
+        limit.count(bytes.length)
         binary.push(bytes)
         json += `,"parameters":{"binary_data_size":${bytes.length}}}`
       } else {
-        json += `,"data":[${elementsToJson(tensor.datatype, tensor.data)}]}`
+        json += `,"data":[${limit.elements(tensor.datatype, tensor.data)}]}`
       }
     }
     return { json: `${json}]}`, binary }
