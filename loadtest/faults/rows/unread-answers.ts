@@ -1,4 +1,6 @@
 /** Row 43: clients that ask and never read. */
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { inferBody, inferRequest } from '../../generator/infer-request.ts'
 import type { Target } from '../../generator/plan.ts'
@@ -18,9 +20,8 @@ const WRITE_TIMEOUT_MS = 2000
 const LIMIT_SECONDS = 8
 const STEADY_MODELS = 10
 const SETTLE_MS = 1000
+const ESTABLISHED = '01'
 const DRIP_MS = 300
-/** Connections of the steady traffic and of the looks at the server come and go. */
-const SPARE_FILES = 5
 /** Answers, the requests they came from, and what a collector has not taken yet. */
 const MAX_GROWTH_BYTES = 3 * CLIENTS * VALUES * 4
 
@@ -54,7 +55,6 @@ export const unreadAnswers: FaultRow = {
       await stage.pause(SETTLE_MS)
       const before = await main()
       let peakBytes = before.privateBytes
-      let peakFiles = before.openFiles
       const sockets = Array.from({ length: CLIENTS }, () => unreading(server.target, pieces))
       const drip = stage.clock.every(DRIP_MS, () => {
         for (const socket of sockets.slice(CLIENTS / 2)) socket.write('G')
@@ -63,12 +63,11 @@ export const unreadAnswers: FaultRow = {
         drip.cancel()
         for (const socket of sockets) socket.destroy()
       })
-      // A client that does not read cannot see that it was hung up on: the server's own descriptors tell.
+      await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+      const ports = new Set(sockets.map(({ localPort }) => localPort))
       const seconds = await stage.secondsUntil('all are closed', 60, async () => {
-        const { privateBytes, openFiles } = await main()
-        peakBytes = Math.max(peakBytes, privateBytes)
-        peakFiles = Math.max(peakFiles, openFiles)
-        return peakFiles >= before.openFiles + CLIENTS / 2 && openFiles <= before.openFiles + SPARE_FILES
+        peakBytes = Math.max(peakBytes, (await main()).privateBytes)
+        return (await establishedFrom(server.target.port, ports)) === 0
       })
       return { seconds, growth: peakBytes - before.privateBytes }
     })
@@ -86,4 +85,17 @@ function unreading({ host, port }: Target, pieces: readonly Buffer[]): Socket {
   socket.on('error', () => {})
   for (const piece of pieces) socket.write(piece)
   return socket
+}
+
+/**
+ * Connections to `serverPort` that the server still has open. A client that does not read cannot see that it was hung up on: the table
+ * of the kernel tells, its columns being the server's side.
+ */
+async function establishedFrom(serverPort: number, clientPorts: ReadonlySet<number | undefined>): Promise<number> {
+  const rows = (await readFile('/proc/net/tcp', 'latin1')).split('\n').slice(1)
+  const port = (address = ''): number => Number.parseInt(address.slice(address.indexOf(':') + 1), 16)
+  return rows.filter((row) => {
+    const [, local, remote, state] = row.trim().split(/\s+/)
+    return port(local) === serverPort && clientPorts.has(port(remote)) && state === ESTABLISHED
+  }).length
 }
