@@ -54,10 +54,18 @@ export class AnswerBudget {
   }
 }
 
-/** Node's own timer of the connection: it knows what the operating system took of a write under way, which no stream tells. */
+/**
+ * Node's own timer of the connection: it knows what the operating system took of a write under way, which no stream tells. It also
+ * starts again with every byte that comes in, so nothing is read meanwhile: a client that sends now and then and never reads would
+ * keep its answer for ever.
+ */
 function limitStall(response: ServerResponse, stallMs: number, idleMs: number): void {
   const { socket } = response
+  socket?.pause()
   socket?.setTimeout(stallMs)
   // Before Node sets the limit of a kept connection, which must stand.
-  response.prependOnceListener('finish', () => socket?.setTimeout(idleMs))
+  response.prependOnceListener('finish', () => {
+    socket?.setTimeout(idleMs)
+    socket?.resume()
+  })
 }

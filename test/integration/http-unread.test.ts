@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, describe, it } from 'node:test'
+import { systemClock } from '../../src/lib/clock.ts'
 import type { Harness } from '../support/http-harness.ts'
 import { startHttp } from '../support/http-harness.ts'
 
@@ -31,6 +32,16 @@ describe('answers that clients do not read', () => {
     const http = await startHttp({ requestTimeoutMs: 100, headersTimeoutMs: 100 })
     http.gateway.reply = { body: LARGE }
     await deafClient(http)
+    await http.finished(1)
+    assert.deepEqual([http.summaries[0]?.status, http.summaries[0]?.code], [499, 'CLIENT_GONE'])
+  })
+
+  it('cost the connection also when the client keeps sending', async () => {
+    const http = await startHttp({ requestTimeoutMs: 100, headersTimeoutMs: 100 })
+    http.gateway.reply = { body: LARGE }
+    const deaf = await deafClient(http)
+    const sending = systemClock.every(10, () => deaf.write('G'))
+    after(() => sending.cancel())
     await http.finished(1)
     assert.deepEqual([http.summaries[0]?.status, http.summaries[0]?.code], [499, 'CLIENT_GONE'])
   })
