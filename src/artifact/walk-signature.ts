@@ -129,5 +129,9 @@ function specOf(value: DeclaredValue, role: 'input' | 'output'): TensorSpec {
       `${role} '${name}' is ${typeName(value.elementType)}, which the Open Inference Protocol has no datatype for; add a Cast to FLOAT or another type it has`,
     )
   }
-  return { name: value.name, datatype, shape: value.shape ?? [] }
+  const shape = value.shape ?? []
+  const endless = shape.find((size) => typeof size === 'number' && !Number.isSafeInteger(size))
+  if (endless !== undefined)
+    throw refusal(`${role} '${name}' declares a dimension of ${endless}, more than any tensor has`)
+  return { name: value.name, datatype, shape }
 }

@@ -1,7 +1,15 @@
 /** Reads a model's `modelmux.yaml`: its owner's wishes, every field optional, unknown fields refused. */
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { printable } from '../domain/model-ref.ts'
 import type { ModelSettings } from '../domain/model-version.ts'
+
+/**
+ * The YAML library takes time that grows with the square of some texts: 0.4 s for these at most, 40 s for ones ten times as long. What is
+ * longer is written by programs (warm-up requests with their data), and they write JSON.
+ */
+const MAX_YAML_CHARACTERS = 32 * 1024
+const MAX_PROBLEMS = 20
 
 /** What holds where a model's file says nothing: section `model` of the configuration. */
 export interface ModelDefaults {
@@ -45,9 +53,9 @@ export function defaultSettings({ batching, maxRows, maxDelayMs, intraOpThreads 
 
 /** @throws Error whose message lists every problem of the file's text */
 export function parseSettings(text: string, defaults: ModelSettings): ModelSettings {
-  const content: unknown = parse(text) ?? {}
+  const content = contentOf(text) ?? {}
   const result = settingsFile.safeParse(content)
-  if (!result.success) throw new Error(result.error.issues.map(describe).join('; '))
+  if (!result.success) throw new Error(listed(result.error.issues.flatMap(describe)))
   const { batching, intraOpThreads, deadlineMs, warmUp } = result.data
   return {
     batching: {
@@ -61,9 +69,29 @@ export function parseSettings(text: string, defaults: ModelSettings): ModelSetti
   }
 }
 
-function describe(issue: z.core.$ZodIssue): string {
+function contentOf(text: string): unknown {
+  // At its default level the library prints a warning for each tag it does not know, as many as the file has.
+  if (text.length <= MAX_YAML_CHARACTERS) return parse(text, { logLevel: 'error' })
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new Error(
+      `it has ${text.length} characters; beyond ${MAX_YAML_CHARACTERS} only JSON is read, and it is none: ${String(cause)}`,
+      { cause },
+    )
+  }
+}
+
+function describe(issue: z.core.$ZodIssue): string[] {
   const path = issue.path.map(String).join('.')
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${path === '' ? key : `${path}.${key}`}: there is no such field`).join('; ')
-  return path === '' ? 'expected fields like batching, intraOpThreads, deadlineMs, warmUp' : `${path}: ${issue.message}`
+    return issue.keys.map((key) => `${path === '' ? '' : `${path}.`}${printable(key)}: there is no such field`)
+  return [
+    path === '' ? 'expected fields like batching, intraOpThreads, deadlineMs, warmUp' : `${path}: ${issue.message}`,
+  ]
+}
+
+function listed(problems: readonly string[]): string {
+  const rest = problems.length - MAX_PROBLEMS
+  return problems.slice(0, MAX_PROBLEMS).join('; ') + (rest > 0 ? `; and ${rest} more` : '')
 }
