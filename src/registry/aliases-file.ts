@@ -16,12 +16,9 @@ export function parseAliases(text: string): Array<[alias: string, version: strin
     if (problem !== undefined) throw new Error(`'${printable(alias)}' is not an alias: ${problem}`)
     const version = typeof value === 'number' ? String(value) : value
     if (typeof version !== 'string' || !isVersion(version))
-      throw new Error(`alias '${printable(alias)}' names ${printable(shown(value))}; expected a version like "7"`)
+      throw new Error(
+        `alias '${printable(alias)}' names ${printable(JSON.stringify(value))}; expected a version like "7"`,
+      )
     return [alias, version]
   })
-}
-
-/** Never descends: it may be nested deeper than the stack. */
-function shown(value: unknown): string {
-  return typeof value === 'object' && value !== null ? 'an object or list' : String(JSON.stringify(value))
 }

@@ -9,7 +9,7 @@ import { targetNamed } from './targets/index.ts'
 
 const batch = workerData as Batch
 const end = run(batch)
-parentPort?.postMessage(end)
+parentPort?.postMessage(end, [])
 
 function run({ target: name, seed, from, to, pulse }: Batch): BatchEnd {
   const words = new Int32Array(pulse)

@@ -44,7 +44,10 @@ async function fuzzAll(targets: readonly string[]): Promise<boolean> {
     const startedAt = systemClock.now()
     const seconds = (): string => ((systemClock.now() - startedAt) / 1000).toFixed(1)
     const outcome = await runCampaign({
-      ...{ target, seed, from, cases },
+      target,
+      seed,
+      from,
+      cases,
       onProgress: (done) => {
         process.stderr.write(`\r${target}: ${done.cases} of ${cases} cases, ${done.accepted} read, ${seconds()} s `)
       },

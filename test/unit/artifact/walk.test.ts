@@ -154,6 +154,14 @@ describe('what a walk refuses', () => {
     refuses(modelOf(graph.finish()), /input 'x' is BFLOAT16.*Cast/)
   })
 
+  test('a dimension beyond every number that a shape can say', () => {
+    const graph = new GraphBuilder('endless')
+    graph.input('x', 1, ['N', 2 ** 60])
+    graph.node('Identity', ['x'], { outputs: ['y'] })
+    graph.output('y', 1, ['N', 2 ** 60])
+    refuses(modelOf(graph.finish()), /input 'x' declares a dimension of 1152921504606847000/)
+  })
+
   test('an input without a shape', () => {
     const graph = new GraphBuilder('shapeless').finish()
     refuses(

@@ -211,7 +211,7 @@ describe('FolderRegistry and the files beside the versions', () => {
   it('does not read settings and aliases that are larger than any need to be, and says so', async () => {
     await folder.writeVersion('churn')
     const tooLong = 256 * 1024 + 1
-    await folder.write('churn/modelmux.yaml', `intraOpThreads: 2 #${'-'.repeat(tooLong - 19)}`)
+    await folder.write('churn/modelmux.yaml', `{"intraOpThreads": 2}${' '.repeat(tooLong - 21)}`)
     await folder.write('churn/aliases.json', `{"champion": "1"}${' '.repeat(tooLong - 17)}`)
     await rig.startAndScan()
     rig.refuses(
@@ -220,15 +220,29 @@ describe('FolderRegistry and the files beside the versions', () => {
       /modelmux\.yaml: it has 262145 bytes, at most 262144 are allowed/,
     )
     rig.refuses({ name: 'churn', alias: 'champion' }, 'ALIAS_NOT_FOUND', /no aliases/)
-    await folder.write('churn/modelmux.yaml', `intraOpThreads: 2 #${'-'.repeat(tooLong - 20)}`)
+    await folder.write('churn/modelmux.yaml', `{"intraOpThreads": 2}${' '.repeat(tooLong - 22)}`)
     await rig.poll()
     assert.equal(registry.resolve({ name: 'churn' }).settings.intraOpThreads, 2)
+  })
+
+  it('reads settings that are long as JSON only, for YAML takes time that grows with the square of its length', async () => {
+    await folder.writeVersion('churn')
+    await folder.write('churn/modelmux.yaml', Array.from({ length: 4000 }, (_, i) => `key${i}: 1`).join('\n'))
+    await rig.startAndScan()
+    rig.refuses({ name: 'churn' }, 'ARTIFACT_INVALID', /it has 42889 characters; beyond 32768 only JSON is read/)
+  })
+
+  it('tells the first of many problems with settings, and how many more there are', async () => {
+    await folder.writeVersion('churn')
+    await folder.write('churn/modelmux.yaml', Array.from({ length: 100 }, (_, i) => `key${i}: 1`).join('\n'))
+    await rig.startAndScan()
+    rig.refuses({ name: 'churn' }, 'ARTIFACT_INVALID', /key19: there is no such field; and 80 more/)
   })
 
   it('does not take settings that unfold to far more than their file', async () => {
     await folder.writeVersion('churn')
     const requests = Array.from({ length: 15 }, () => '  - *one\n').join('')
-    const one = `  - &one { inputs: [{ data: [${'1,'.repeat(100_000)}1] }] }\n`
+    const one = `  - &one { inputs: [{ data: [${'1e9,'.repeat(7000)}1] }] }\n`
     await folder.write('churn/modelmux.yaml', `warmUp:\n${one}${requests}`)
     await rig.startAndScan()
     rig.refuses({ name: 'churn' }, 'ARTIFACT_INVALID', /unfolds to \d+ characters/)
