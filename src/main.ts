@@ -6,6 +6,7 @@ const NEEDED = [22, 19] as const
 const HELP = `modelmux: one endpoint for thousands of ONNX models
 
   modelmux serve [flags]   serve a folder of models; --help lists the flags
+  modelmux top [flags]     watch a running server; --help lists the flags
   modelmux help            print this text
   modelmux version         print the version
 `
@@ -26,6 +27,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     case 'serve':
       // Imported late: an old Node must reach the message above, and help needs none of it.
       return (await import('./app/serve-command.ts')).serveCommand(args, interrupts())
+    case 'top':
+      return (await import('./cli/top.ts')).topCommand(args, interrupts())
     case undefined:
     case 'help':
     case '--help':

@@ -49,7 +49,7 @@ async function observed(ctx: AppContext, next: () => Promise<unknown>, deps: App
   const startedAt = deps.clock.now()
   const requestId = deps.ids.idFor(ctx.get('x-request-id'))
   const abort = new AbortController()
-  const trace = deps.traces.adopt(ctx.req.headers['traceparent'])
+  const trace = deps.traces.adopt(ctx.req.headers.traceparent)
   ctx.state = { requestId, trace, route: 'unknown', signal: abort.signal, bytesIn: 0, bytesOut: 0 }
   ctx.set('x-request-id', requestId)
   ctx.res.once('close', () => {

@@ -47,7 +47,7 @@ describe('the admin routes', () => {
     for (const query of ['top=0', 'top=201', 'top=x', 'top=', 'top=1e3', 'top=-1', 'top=99999999999999999']) {
       const answer = await harness.get(`/admin/overview?${query}`)
       assert.equal(answer.status, 400, query)
-      assert.match(String(answer.json['error']), /expected a whole number from 1 to 200/)
+      assert.match(String(answer.json.error), /expected a whole number from 1 to 200/)
     }
     assert.equal((await harness.get('/admin/events?since=-1')).status, 400)
   })

@@ -116,12 +116,12 @@ describe('the journal of a server', () => {
     const down = await eventually('the death is noted', async () =>
       (await events()).find(({ event }) => event === 'worker.down'),
     )
-    assert.equal(down.fields['signal'], 'SIGKILL')
+    assert.equal(down.fields.signal, 'SIGKILL')
     await until('it is up again', async () => (await overview()).workers.every(({ isUp }) => isUp))
     assert.equal((await overview()).workers[0]?.restarts, 1)
     const drained = (await events()).find(({ event }) => event === 'model.drained')
-    assert.match(String(drained?.fields['key']), /^calm:1#/)
-    assert.equal(drained?.fields['reason'], 'unloaded')
+    assert.match(String(drained?.fields.key), /^calm:1#/)
+    assert.equal(drained?.fields.reason, 'unloaded')
   })
 
   it('is there again after the process was killed, goes on counting, and does not disturb the folder', async () => {

@@ -48,7 +48,7 @@ describe('traces', () => {
     const cold = await infer(server, 'acme/churn', 'traceparent', `00-${TRACE}-${SPAN}-01`, 'tracestate', 'rojo=1')
     assert.equal(cold.status, 200, cold.text)
     const broken = await infer(server, 'acme/broken', 'traceparent', `00-${TRACE}-${SPAN}-01`)
-    assert.equal(broken.json['trace_id'], TRACE)
+    assert.equal(broken.json.trace_id, TRACE)
     // Neither of these two is sampled: the caller said no, and nobody said anything.
     await infer(server, 'acme/churn', 'traceparent', `00-${TRACE.replace('0', '1')}-${SPAN}-00`)
     await infer(server, 'acme/churn')
