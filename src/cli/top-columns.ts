@@ -17,6 +17,15 @@ export interface ModelRow {
 
 const STATE_COLOURS: Readonly<Record<string, Colour>> = { ready: 'green', failed: 'red', cold: 'dim' }
 
+/** Of no use before there is a history. */
+export const HISTORY_COLUMN: Column<ModelRow> = {
+  title: '',
+  width: 8,
+  drop: 6,
+  text: ({ history, glyphs }) => sparkline(history, glyphs),
+  colour: () => 'cyan',
+}
+
 export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
   {
     title: 'req/s',
@@ -32,13 +41,7 @@ export const MODEL_COLUMNS: readonly Column<ModelRow>[] = [
       bar(highest === 0 ? 0 : model.requestsPerSecond / highest, width, glyphs),
     colour: () => 'green',
   },
-  {
-    title: '',
-    width: 8,
-    drop: 6,
-    text: ({ history, glyphs }) => sparkline(history, glyphs),
-    colour: () => 'cyan',
-  },
+  HISTORY_COLUMN,
   {
     title: 'model',
     width: 21,

@@ -11,7 +11,7 @@ import type { Glyphs } from './figures.ts'
 import { percent, shareOut, shortDuration, shortMs, shortNumber, sparkline } from './figures.ts'
 import type { Colour } from './text.ts'
 import { coloured, cut, visible, withoutColours } from './text.ts'
-import { MODEL_COLUMNS, workerColumns } from './top-columns.ts'
+import { HISTORY_COLUMN, MODEL_COLUMNS, workerColumns } from './top-columns.ts'
 import type { History } from './top-history.ts'
 
 export interface Screen {
@@ -91,7 +91,9 @@ function modelLines({ history }: TopView, { models }: Overview, screen: Screen, 
   const title = `${paint('MODELS', 'bold')} ${models.registered} known, ${models.resident} in memory${pinned}`
   const highest = Math.max(0, ...hottest.map(({ requestsPerSecond }) => requestsPerSecond))
   const facts = hottest.map((model) => ({ model, highest, history: history.ofModel(model), glyphs: screen.glyphs }))
-  return [title, ...tableLines(MODEL_COLUMNS, facts, { ...screen, ellipsis: screen.glyphs.ellipsis })]
+  const isTold = facts.some(({ history: points }) => points.length > 1)
+  const columns = isTold ? MODEL_COLUMNS : MODEL_COLUMNS.filter((column) => column !== HISTORY_COLUMN)
+  return [title, ...tableLines(columns, facts, { ...screen, ellipsis: screen.glyphs.ellipsis })]
 }
 
 function workerLines({ workers }: Overview, screen: Screen, rows: number): string[] {
@@ -127,7 +129,7 @@ function memoryLines({ ledger, queue, compilers }: Overview, screen: Screen): st
   return [
     `${paint('MEMORY', 'bold')} ${formatByteSize(ledger.usedBytes)} of ${formatByteSize(ledger.budgetBytes)} (${share}) ${parts.join('')}${paint(rest, 'dim')}`,
     `       ${legend.join('  ')}`,
-    `${paint('QUEUE', 'bold')}  ${queue.requests} requests, ${formatByteSize(queue.bytes)}   ${queue.loads} loads   compilers ${lanes.join(', ')}`,
+    `${paint('QUEUE', 'bold')}  ${queue.requests} requests, ${formatByteSize(queue.bytes)}   loads ${queue.loads}   compilers ${lanes.join(', ')}`,
   ]
 }
 

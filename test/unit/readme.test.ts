@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { curlLine } from '../../loadtest/demo/curl-line.ts'
 import { modelClass } from '../../loadtest/models/index.ts'
+import { TOP_FLAGS } from '../../src/cli/top-flags.ts'
 import { groupOf, leavesOf } from '../../src/config/leaves.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { ERRORS } from '../../src/domain/errors.ts'
@@ -75,7 +76,16 @@ describe('the README', () => {
   it('names only flags that there are', async () => {
     const { SERVE_FLAGS } = await import('../../src/config/flags.ts')
     const flags = new Set(Object.keys(SERVE_FLAGS))
-    const others = new Set(['traffic', 'quick', 'reps', 'classes', 'scale', 'peers', 'onnxruntime-node-install'])
+    const others = new Set<string>([
+      ...TOP_FLAGS,
+      'traffic',
+      'quick',
+      'reps',
+      'classes',
+      'scale',
+      'peers',
+      'onnxruntime-node-install',
+    ])
     for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
       assert.ok(flags.has(flag) || others.has(flag), `--${flag} is a flag`)
     }

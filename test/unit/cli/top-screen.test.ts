@@ -52,7 +52,7 @@ describe('the screen of top', () => {
     assert.match(find(lines, 'worker-1'), /down +- +0 B +0 +0 +12 +1 +-/)
     assert.match(find(lines, 'MEMORY'), /^MEMORY 1\.2 GiB of 4\.0 GiB \(31%\) █+▓+·+$/)
     assert.match(find(lines, 'blobs'), /█ private 400 MiB {2}▓ blobs 876 MiB/)
-    assert.equal(find(lines, 'QUEUE'), 'QUEUE  12 requests, 1.2 MiB   3 loads   compilers small 1+4, big 0')
+    assert.equal(find(lines, 'QUEUE'), 'QUEUE  12 requests, 1.2 MiB   loads 3   compilers small 1+4, big 0')
   })
 
   it('ends with the latest events, in their order', () => {
