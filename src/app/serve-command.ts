@@ -1,5 +1,5 @@
 /** `modelmux serve`: flags and configuration in, a running server, a drained one when the signal says so, an exit code out. */
-import { FolderInUseError } from '../artifact/folder-lock.ts'
+import { FolderInUseError, FolderReadOnlyError } from '../artifact/folder-lock.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { describeServeFlags, parseServeFlags } from '../config/flags.ts'
 import { loadConfig } from '../config/load.ts'
@@ -31,7 +31,12 @@ export async function serveCommand(args: readonly string[], interrupt: AbortSign
       process.stderr.write(`modelmux: ${error.message}\n`)
       return BAD_USAGE
     }
-    if (error instanceof ListenError || error instanceof FolderInUseError || isDeviceMissing(error)) {
+    if (
+      error instanceof ListenError ||
+      error instanceof FolderInUseError ||
+      error instanceof FolderReadOnlyError ||
+      isDeviceMissing(error)
+    ) {
       process.stderr.write(`modelmux: ${error.message}\n`)
       return 1
     }

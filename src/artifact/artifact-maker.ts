@@ -8,7 +8,7 @@ import type { Signature } from '../domain/tensor-types.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
-import type { Compiled } from './artifact-room.ts'
+import type { Compiled, ProbeSource } from './artifact-room.ts'
 import type { CompileGate } from './compile-gate.ts'
 import type { CompilerPool, CompilerTurn } from './compiler-pool.ts'
 import type {
@@ -25,6 +25,7 @@ import type { SentRequest } from './given-inputs.ts'
 import { artifactName, writeManifest } from './manifest.ts'
 import type { ArtifactOptions } from './options.ts'
 import type { Platform } from './platform.ts'
+import { isDiskFull, readOnlyFolder } from './refusal.ts'
 import type { MadeUp } from './sample-inputs.ts'
 import type { ArtifactSource } from './source.ts'
 import type { SourceMemory } from './source-memory.ts'
@@ -44,6 +45,8 @@ export interface MakerParts {
   readonly sources: SourceMemory
   readonly pool: CompilerPool
   readonly gate: CompileGate
+  /** Nothing can be written to the folder. */
+  readonly isReadOnly: boolean
   /** Writes the manifest of files that are in place: from here on the artifact exists. */
   publish(manifest: Manifest): Promise<Manifest>
   /** Takes files without a manifest away again. */
@@ -83,7 +86,7 @@ export class ArtifactMaker {
     } catch (error) {
       // What is refused while it changes may be half of something good.
       if (error instanceof GatewayError && error.code === 'ARTIFACT_INVALID') await this.#throwIfChanged(source)
-      if (error instanceof GatewayError && error.code === 'CAPACITY_EXHAUSTED') {
+      if (isDiskFull(error)) {
         // Once: what others have not used for long makes room for what is wanted now.
         await this.#parts.makeRoom(ROOM_FACTOR * source.bytes)
         return await this.#compile(source, madeUp)
@@ -105,7 +108,7 @@ export class ArtifactMaker {
     })
   }
 
-  probe(artifact: string, source: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>): Promise<Manifest> {
+  probe(artifact: string, source: ProbeSource): Promise<Manifest> {
     return this.#probes.run(artifact, () => this.#probe(artifact, source))
   }
 
@@ -160,6 +163,7 @@ export class ArtifactMaker {
     turn: CompilerTurn,
   ): Promise<Compiled> {
     const { options } = this.#parts
+    if (this.#parts.isReadOnly) throw readOnlyFolder()
     const { dir, modelFile, intraOpThreads, warmUp } = source
     const { minBlobBytes, inlineLimitBytes, device, maxDeviation } = options
     const { files, bytes, signature, hasBodies } = examined
@@ -210,10 +214,7 @@ export class ArtifactMaker {
     return { manifest, timings: { ...timings, manifest: clock.now() - replied } }
   }
 
-  async #probe(
-    artifact: string,
-    { tenant, warmUp, intraOpThreads }: Pick<ArtifactSource, 'tenant' | 'warmUp' | 'intraOpThreads'>,
-  ): Promise<Manifest> {
+  async #probe(artifact: string, { tenant, warmUp, intraOpThreads }: ProbeSource): Promise<Manifest> {
     const { dir, index, options, pool, clock } = this.#parts
     const before = index.get(artifact)
     if (before === undefined) throw gone()
@@ -240,7 +241,7 @@ export class ArtifactMaker {
       // Removed meanwhile: a manifest written now would name files that are gone.
       if (current === undefined) throw gone()
       const manifest: Manifest = { ...current, probe }
-      await writeManifest(dir, manifest)
+      if (!this.#parts.isReadOnly) await writeManifest(dir, manifest)
       this.#parts.onEvent('artifact.probed', {
         artifact,
         isBatchSafe: probe.isBatchSafe,

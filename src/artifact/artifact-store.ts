@@ -28,7 +28,7 @@ import type { ArtifactStoreOptions } from './options.ts'
 import { withDefaults } from './options.ts'
 import { Pager } from './page-in.ts'
 import { platformOf } from './platform.ts'
-import { wrapDiskFull } from './refusal.ts'
+import { wrapDiskTrouble } from './refusal.ts'
 import { Scrubber } from './scrubber.ts'
 import type { ArtifactSource } from './source.ts'
 import { SourceMemory } from './source-memory.ts'
@@ -44,7 +44,11 @@ const CLOSE_GRACE_MS = 2_000
 /** When to ask again for what is made again. */
 const REMAKE_RETRY_MS = 1_000
 
-type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & { readonly host: ArtifactStoreOptions }
+type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & {
+  readonly host: ArtifactStoreOptions
+  /** Manifests that the file system did not give. */
+  readonly unread: number
+}
 
 export class ArtifactStore implements ArtifactRoom {
   readonly #parts: Parts
@@ -76,6 +80,8 @@ export class ArtifactStore implements ArtifactRoom {
       diskBytes: host.diskBytes,
       clock,
       everyMs: host.collectMs ?? COLLECT_MS,
+      evictAfterMs: host.evictAfterMs ?? 0,
+      sweeps: parts.unread === 0,
       index,
       gate: parts.gate,
       remove: (artifact) => this.remove(artifact),
@@ -95,7 +101,8 @@ export class ArtifactStore implements ArtifactRoom {
     const { clock } = host
     const dir = resolve(host.dir)
     const options = withDefaults(host)
-    await prepareFolder(dir)
+    const isReadOnly = host.isReadOnly ?? false
+    if (!isReadOnly) await prepareFolder(dir)
     const pool = new CompilerPool(options.compiler, {
       clock,
       cache: dir,
@@ -107,14 +114,20 @@ export class ArtifactStore implements ArtifactRoom {
       const index = new ArtifactIndex()
       const digests = new Set<string>()
       const reading = listEntries(dir).then(({ manifests }) =>
-        readManifests(dir, manifests, (manifest, ownBytes) => {
-          digests.add(manifest.fingerprint.source)
-          index.put(manifest, ownBytes)
+        readManifests(dir, manifests, {
+          take(manifest, ownBytes) {
+            digests.add(manifest.fingerprint.source)
+            index.put(manifest, ownBytes)
+          },
+          async dropUnusable(artifact) {
+            host.onEvent?.('artifacts.manifest-unusable', { artifact })
+            if (!isReadOnly) await rm(join(dir, manifestFile(artifact)), { force: true })
+          },
         }),
       )
-      const [{ ortVersion }] = await Promise.all([pool.start(options.device), reading])
+      const [{ ortVersion }, unread] = await Promise.all([pool.start(options.device), reading])
       const platform = await platformOf(options, ortVersion)
-      const sources = await SourceMemory.open(dir, (digest) => digests.has(digest))
+      const sources = await SourceMemory.open(dir, (digest) => digests.has(digest), isReadOnly)
       const store = new ArtifactStore({
         dir,
         clock,
@@ -125,8 +138,11 @@ export class ArtifactStore implements ArtifactRoom {
         sources,
         pool,
         gate: new CompileGate(),
+        isReadOnly,
+        unread,
       })
-      host.onEvent?.('artifacts.opened', { artifacts: index.size, bytes: index.bytes, sources: sources.size })
+      host.onEvent?.('artifacts.opened', { artifacts: index.size, bytes: index.bytes, sources: sources.size, unread })
+      if (isReadOnly) return store
       store.#collector.start()
       store.#scrubber.start()
       return store
@@ -200,10 +216,19 @@ export class ArtifactStore implements ArtifactRoom {
     return await this.#verify(artifact, true)
   }
 
-  /** Takes the artifact off the disk, manifest first; open sessions keep what they mapped. */
+  /** Takes the artifact off the disk, manifest first; open sessions keep what they mapped. @throws the file system's error, and then it stays */
   async remove(artifact: string): Promise<void> {
-    const freed = this.#parts.index.remove(artifact)
-    await rm(join(this.#dir, manifestFile(artifact)), { force: true })
+    const { index } = this.#parts
+    const manifest = index.get(artifact)
+    const ownBytes = index.ownBytesOf(artifact)
+    // Out of the index first: nobody is to find what is about to go.
+    const freed = index.remove(artifact)
+    try {
+      await rm(join(this.#dir, manifestFile(artifact)), { force: true })
+    } catch (error) {
+      if (manifest !== undefined) index.put(manifest, ownBytes)
+      throw error
+    }
     killPoint('evict')
     await rm(join(this.#dir, graphFile(artifact)), { force: true })
     killPoint('evict')
@@ -261,7 +286,7 @@ export class ArtifactStore implements ArtifactRoom {
     try {
       await writeManifest(this.#dir, manifest)
     } catch (error) {
-      throw wrapDiskFull(error)
+      throw wrapDiskTrouble(error)
     }
     const kept = index.put(manifest, await ownBytesOf(this.#dir, manifest))
     index.touch(manifest.artifact, clock.now())
@@ -296,12 +321,16 @@ export class ArtifactStore implements ArtifactRoom {
   async #removeIfCorrupt(manifest: Manifest, corrupt: readonly string[]): Promise<readonly string[]> {
     if (corrupt.length === 0) return corrupt
     this.#event('artifact.corrupt', { artifact: manifest.artifact, files: corrupt.length, first: corrupt[0] ?? '' })
-    // A shared blob that is wrong is gone for all who share it: they find it missing and are made again too.
-    for (const path of corrupt) {
-      this.#integrity.forget(path)
-      await rm(join(this.#dir, path), { force: true })
+    for (const path of corrupt) this.#integrity.forget(path)
+    try {
+      // A shared blob that is wrong is gone for all who share it: they find it missing and are made again too.
+      for (const path of corrupt) await rm(join(this.#dir, path), { force: true })
+      await this.remove(manifest.artifact)
+    } catch (error) {
+      // On a disk that gives nothing up it is forgotten, and found again at the next start.
+      this.#parts.index.remove(manifest.artifact)
+      this.#event('artifacts.remove-failed', { artifact: manifest.artifact, error: String(error) })
     }
-    await this.remove(manifest.artifact)
     this.#parts.host.onCorrupt?.(corrupt)
     return corrupt
   }

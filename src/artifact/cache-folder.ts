@@ -2,7 +2,7 @@
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Manifest } from '../domain/artifact.ts'
-import { BLOB_PREFIXES, blobPath, blobsFolder, isDigest, manifestFile, parseEntry, stagingFolder } from './layout.ts'
+import { BLOB_PREFIXES, blobPath, blobsFolder, isDigest, parseEntry, stagingFolder } from './layout.ts'
 import { readManifest } from './manifest.ts'
 
 /** Files read at a time: the thread pool has four threads, and every one more only queues. */
@@ -32,17 +32,32 @@ export async function listEntries(cache: string): Promise<Entries> {
   return { manifests: [...manifests], orphans }
 }
 
-/** Calls `take` for every manifest that can be used, and removes the others, so that they are compiled again. */
+export interface ReadManifests {
+  take(manifest: Manifest, ownBytes: number): void
+  /** Of no use: torn, scribbled over, or of another version of this program. */
+  dropUnusable(artifact: string): Promise<void>
+}
+
+/**
+ * Reads every manifest. @returns how many the file system did not give: those artifacts are passed over, they stay where they are, and
+ * it is not known what they refer to
+ */
 export async function readManifests(
   cache: string,
   artifacts: readonly string[],
-  take: (manifest: Manifest, ownBytes: number) => void,
-): Promise<void> {
+  { take, dropUnusable }: ReadManifests,
+): Promise<number> {
+  let unread = 0
   await inParallel(artifacts, async (artifact) => {
-    const manifest = await readManifest(cache, artifact)
-    if (manifest === undefined) await rm(join(cache, manifestFile(artifact)), { force: true })
-    else take(manifest, await ownBytesOf(cache, manifest))
+    try {
+      const manifest = await readManifest(cache, artifact)
+      if (manifest === undefined) await dropUnusable(artifact)
+      else take(manifest, await ownBytesOf(cache, manifest))
+    } catch {
+      unread++
+    }
   })
+  return unread
 }
 
 /** Bytes of an artifact without its blobs. A plain copy is measured, because its manifest names the model file only. */

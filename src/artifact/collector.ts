@@ -17,6 +17,10 @@ export interface CollectorOptions {
   readonly diskBytes: number
   readonly clock: Clock
   readonly everyMs: number
+  /** Nothing is evicted sooner than this after the start: those who use the folder have to say first what they use. */
+  readonly evictAfterMs: number
+  /** False when some manifests could not be read, so that nobody knows which files they name: then nothing is swept. */
+  readonly sweeps: boolean
   readonly index: ArtifactIndex
   readonly gate: CompileGate
   /** Takes an artifact off the disk and out of the index. */
@@ -27,25 +31,37 @@ export interface CollectorOptions {
 export class Collector {
   readonly #options: CollectorOptions
   readonly #flight = new SingleFlight<'collect', void>()
+  /** Blobs that lost their last reference. */
+  readonly #unreferenced = new Set<string>()
+  readonly #evictsFromMs: number
   #timer: Timer | undefined
+  #first: Timer | undefined
 
   constructor(options: CollectorOptions) {
     this.#options = options
+    this.#evictsFromMs = options.clock.now() + options.evictAfterMs
   }
 
-  /** Collects now, in the background, and again now and then. */
+  /**
+   * Takes away what no manifest names, evicts, both in the background, and goes on doing so now and then. At the start no compile is
+   * under way here, so whatever has no manifest was left by a process that was killed.
+   */
   start(): void {
-    this.#timer = this.#options.clock.every(this.#options.everyMs, () => this.#collectQuietly())
-    this.#collectQuietly()
+    const { clock, everyMs, evictAfterMs, gate } = this.#options
+    this.#timer = clock.every(everyMs, () => this.#quietly(() => this.collect()))
+    this.#quietly(() => gate.remove(() => this.#sweep(Number.POSITIVE_INFINITY)))
+    if (evictAfterMs === 0) this.#quietly(() => this.collect())
+    else this.#first = clock.after(evictAfterMs, () => this.#quietly(() => this.collect()))
   }
 
   stop(): void {
     this.#timer?.cancel()
+    this.#first?.cancel()
   }
 
   /** The folder grew: collects if it is over its budget. */
   grown(): void {
-    if (this.#options.index.bytes > this.#options.diskBytes) this.#collectQuietly()
+    if (this.#options.index.bytes > this.#options.diskBytes) this.#quietly(() => this.collect())
   }
 
   collect(): Promise<void> {
@@ -64,22 +80,30 @@ export class Collector {
     await this.#options.gate.remove(() => this.#sweep(Number.POSITIVE_INFINITY))
   }
 
-  /** Removes blobs that lost their last reference, unless a compile might want them; the sweep gets those later. */
+  /** Removes blobs that lost their last reference: now, or when no compile that is under way can want them any more. */
   async dropBlobs(digests: readonly string[]): Promise<void> {
-    const { dir, gate, index } = this.#options
-    if (digests.length === 0 || !gate.isIdle) return
-    await gate.remove(async () => {
-      for (const digest of digests) {
-        // Looked at blob by blob: an artifact may have been put back meanwhile.
-        if (index.references(digest) > 0) continue
-        await rm(join(dir, blobPath(digest)), { force: true })
-        killPoint('evict')
-      }
-    })
+    if (digests.length === 0) return
+    for (const digest of digests) this.#unreferenced.add(digest)
+    const { gate } = this.#options
+    if (gate.isIdle) await gate.remove(this.#dropUnreferenced)
+    else gate.removeLater(this.#dropUnreferenced)
+  }
+
+  readonly #dropUnreferenced = async (): Promise<void> => {
+    const { dir, index } = this.#options
+    for (const digest of this.#unreferenced) {
+      this.#unreferenced.delete(digest)
+      // Looked at blob by blob: an artifact may have been put back meanwhile.
+      if (index.references(digest) > 0) continue
+      // What a disk refuses to give up now, a later sweep takes.
+      await rm(join(dir, blobPath(digest)), { force: true }).catch(() => {})
+      killPoint('evict')
+    }
   }
 
   async #evict(budgetBytes: number): Promise<void> {
-    const { index, diskBytes, onEvent, remove } = this.#options
+    const { clock, index, diskBytes, onEvent, remove } = this.#options
+    if (clock.now() < this.#evictsFromMs) return
     const before = index.bytes
     const victims = index.chooseVictims(budgetBytes)
     for (const artifact of victims) if (!index.isHeld(artifact)) await remove(artifact)
@@ -89,15 +113,14 @@ export class Collector {
 
   /** Takes away what no manifest names and has not changed since `before` (wall time). */
   async #sweep(before: number): Promise<void> {
-    const { dir, index, onEvent } = this.#options
+    const { dir, index, onEvent, sweeps } = this.#options
+    if (!sweeps) return
     const orphans = await sweepOrphans(dir, before, (artifact) => index.get(artifact) !== undefined)
     const blobs = await sweepBlobs(dir, before, (digest) => index.references(digest) > 0)
     if (orphans.length + blobs.length > 0) onEvent('artifacts.swept', { orphans: orphans.length, blobs: blobs.length })
   }
 
-  #collectQuietly(): void {
-    this.collect().catch((error: unknown) =>
-      this.#options.onEvent('artifacts.collect-failed', { error: String(error) }),
-    )
+  #quietly(work: () => Promise<void>): void {
+    work().catch((error: unknown) => this.#options.onEvent('artifacts.collect-failed', { error: String(error) }))
   }
 }

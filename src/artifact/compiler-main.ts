@@ -11,7 +11,7 @@ import { CHECKING, COMPILER_CALLS } from './compiler-protocol.ts'
 import { examine } from './examine-job.ts'
 import { prime } from './prime.ts'
 import { probe } from './probe-job.ts'
-import { wrapDiskFull } from './refusal.ts'
+import { wrapDiskTrouble } from './refusal.ts'
 import { verify } from './verify-job.ts'
 
 const staging = process.argv[2] ?? ''
@@ -46,7 +46,7 @@ const channel = serveCalls(
     try {
       return [Buffer.from(JSON.stringify(await handle(kind, payload)))]
     } catch (error) {
-      throw wrapDiskFull(error)
+      throw wrapDiskTrouble(error)
     }
   },
   // Nothing is left that keeps the process alive once the channel is gone.

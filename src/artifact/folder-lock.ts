@@ -74,7 +74,10 @@ export class FolderLock {
     } catch (error) {
       await folder?.close()
       if (!isReadOnlyError(error)) throw error
-      throw new FolderReadOnlyError(`nothing can be written to the cache folder ${dir}`, { cause: error })
+      throw new FolderReadOnlyError(
+        `the cache folder ${dir} is read-only and holds no compiled models; make it writable, or name another folder with --cache`,
+        { cause: error },
+      )
     }
     await folder.close()
     return undefined

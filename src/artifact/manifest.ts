@@ -4,7 +4,9 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
 import type { Fingerprint, Manifest } from '../domain/artifact.ts'
+import { isGone } from '../lib/file-tree.ts'
 import { isDigest, manifestFile, stagingFolder } from './layout.ts'
+import { hasCode } from './refusal.ts'
 
 const FORMAT = 1
 /** Hex digits of an artifact's name: 128 bits, short enough to read. */
@@ -58,12 +60,13 @@ function hasBlobs({ blobs }: Partial<Manifest>): boolean {
   return blobs?.every(({ digest, bytes }) => isDigest(digest) && Number.isSafeInteger(bytes)) ?? false
 }
 
-/** Undefined when there is none that can be used. */
+/** Undefined when what is there cannot be used. @throws the file system's error when it does not say what is there */
 export async function readManifest(cache: string, artifact: string): Promise<Manifest | undefined> {
   try {
     return parseManifest(await readFile(join(cache, manifestFile(artifact)), 'utf8'), artifact)
-  } catch {
-    return undefined
+  } catch (error) {
+    if (isGone(error) || hasCode(error, 'EISDIR')) return undefined
+    throw error
   }
 }
 

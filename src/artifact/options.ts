@@ -64,6 +64,10 @@ export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'com
   readonly compiler?: Partial<CompilerOptions>
   /** How compiler processes are made; `spawnChild` unless told otherwise. */
   readonly spawn?: Spawn
+  /** Nothing can be written to the folder: what is there is served, and nothing is compiled, evicted or repaired. Default false. */
+  readonly isReadOnly?: boolean
+  /** Nothing is evicted sooner than this after the start. Default 0. */
+  readonly evictAfterMs?: number
   /** Rubbish is swept this often. */
   readonly collectMs?: number
   /** Structured events for logs and metrics. */

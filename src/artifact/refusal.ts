@@ -30,10 +30,30 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error && 'code' in error
 }
 
-/** A full disk as an error of ours, anything else as it is. */
-export function wrapDiskFull(error: unknown): unknown {
+/** A disk that takes no more, or nothing at all, as an error of ours; anything else as it is. */
+export function wrapDiskTrouble(error: unknown): unknown {
+  if (hasCode(error, 'EROFS')) return readOnlyFolder(error)
   if (!isSystemError(error) || !DISK_FULL.has(error.code)) return error
   const message =
     'the disk of the cache folder is full; give it room, or lower cache.diskBytes so that artifacts are evicted in time'
   return new GatewayError('CAPACITY_EXHAUSTED', message, { retryAfterMs: 5_000 }, { cause: error })
+}
+
+/** Why nothing can be compiled into a folder that cannot be written to. Evicting would not help. */
+export function readOnlyFolder(cause?: unknown): GatewayError {
+  return new GatewayError(
+    'CAPACITY_EXHAUSTED',
+    'the cache folder is read-only, so that only models compiled before can be served; make it writable, or name another with cache.dir',
+    { retryAfterMs: 60_000, details: { isReadOnly: true } },
+    cause === undefined ? {} : { cause },
+  )
+}
+
+/** Is there something that making room can do about it? */
+export function isDiskFull(error: unknown): boolean {
+  return (
+    error instanceof GatewayError &&
+    error.code === 'CAPACITY_EXHAUSTED' &&
+    error.facts.details?.isReadOnly === undefined
+  )
 }

@@ -13,7 +13,7 @@ import { ArtifactGuest, OwnerGoneError } from './artifact-guest.ts'
 import { ArtifactHost } from './artifact-host.ts'
 import type { ArtifactRoom, ClientRequest, Compiled, PagedIn, ProbeSource } from './artifact-room.ts'
 import { ArtifactStore } from './artifact-store.ts'
-import { FolderLock } from './folder-lock.ts'
+import { FolderLock, FolderReadOnlyError } from './folder-lock.ts'
 import type { FolderTerms } from './folder-terms.ts'
 import { folderTerms } from './folder-terms.ts'
 import type { ArtifactStoreOptions } from './options.ts'
@@ -31,7 +31,8 @@ export interface SharedArtifactsOptions extends ArtifactStoreOptions {
   onDisowned?(): Promise<void>
 }
 
-export type FolderRole = 'owner' | 'guest'
+/** `reader`: nobody can write to the folder, so nobody owns it. */
+export type FolderRole = 'owner' | 'guest' | 'reader'
 
 /** This process's place in the folder for as long as it lasts. */
 interface Membership {
@@ -49,6 +50,8 @@ interface Held {
 /** Between two tries to find an owner or to become one. */
 const RETRY_MS = { min: 10, max: 250 } as const
 const RETRY_AFTER_MS = 1_000
+/** A new owner lets the other guests of the old one say what they use. */
+const EVICT_AFTER_MS = 5_000
 
 export class SharedArtifacts implements ArtifactRoom {
   readonly #options: SharedArtifactsOptions
@@ -59,6 +62,7 @@ export class SharedArtifacts implements ArtifactRoom {
   #membership: Promise<Membership>
   /** Undefined between one owner and the next. */
   #current: Membership | undefined
+  #wasMember = false
   #closed: Promise<void> | undefined
 
   private constructor(options: SharedArtifactsOptions, terms: FolderTerms) {
@@ -68,7 +72,10 @@ export class SharedArtifacts implements ArtifactRoom {
     this.#membership = this.#enter()
   }
 
-  /** Owns the folder, or becomes a guest of its owner. The folder must exist. @throws FolderInUseError when the owner does not take this process */
+  /**
+   * Owns the folder, or becomes a guest of its owner. The folder must exist.
+   * @throws FolderInUseError when the owner does not take this process, FolderReadOnlyError when nothing is there and nothing can be put there
+   */
   static async open(options: SharedArtifactsOptions): Promise<SharedArtifacts> {
     const shared = new SharedArtifacts(options, await folderTerms(options.version, withDefaults(options)))
     await shared.#membership
@@ -79,7 +86,7 @@ export class SharedArtifacts implements ArtifactRoom {
     return this.#current?.role
   }
 
-  /** Of the process that owns the folder; a guest has nothing to tell of it. */
+  /** Of a process that looks after the folder by itself; a guest has nothing to tell of it. */
   get store(): ArtifactStore | undefined {
     return this.#current?.store
   }
@@ -189,8 +196,13 @@ export class SharedArtifacts implements ArtifactRoom {
   async #enter(): Promise<Membership> {
     for (let tries = 0; ; tries++) {
       this.#closing.signal.throwIfAborted()
-      const lock = await FolderLock.take(this.#dir)
-      const membership = lock === undefined ? await this.#join() : await this.#own(lock)
+      const lock = await this.#takeLock()
+      const membership =
+        lock === undefined
+          ? await this.#join()
+          : lock instanceof FolderLock
+            ? await this.#own(lock)
+            : ((await this.#join()) ?? (await this.#read(lock)))
       if (membership !== undefined) {
         this.#install(membership)
         return membership
@@ -199,11 +211,31 @@ export class SharedArtifacts implements ArtifactRoom {
     }
   }
 
+  /** Undefined when somebody else has it. */
+  async #takeLock(): Promise<FolderLock | FolderReadOnlyError | undefined> {
+    try {
+      return await FolderLock.take(this.#dir)
+    } catch (error) {
+      if (error instanceof FolderReadOnlyError) return error
+      throw error
+    }
+  }
+
+  /** A folder that is mounted read-only here may have an owner elsewhere that can write; this is for one that has none. */
+  async #read(readOnly: FolderReadOnlyError): Promise<Membership> {
+    const store = await ArtifactStore.open({ ...this.#options, isReadOnly: true })
+    if (!this.#wasMember && store.diskUsage().artifacts === 0) {
+      await store.close()
+      throw readOnly
+    }
+    return { role: 'reader', room: store, store, leave: () => store.close() }
+  }
+
   async #own(lock: FolderLock): Promise<Membership> {
     const options = this.#options
     try {
       await options.onOwned?.()
-      const store = await ArtifactStore.open(options)
+      const store = await ArtifactStore.open({ ...options, evictAfterMs: this.#wasMember ? EVICT_AFTER_MS : 0 })
       const host = new ArtifactHost({
         store,
         terms: this.#terms,
@@ -238,6 +270,7 @@ export class SharedArtifacts implements ArtifactRoom {
 
   #install(membership: Membership): void {
     this.#current = membership
+    this.#wasMember = true
     for (const held of this.#held) held.release = membership.room.hold(held.artifact)
     this.#options.onEvent?.('cache.joined', { role: membership.role, held: this.#held.size })
   }

@@ -9,16 +9,17 @@ import { isDigest, sourcesFile, stagingFolder } from './layout.ts'
 
 export class SourceMemory {
   readonly #digests: Map<string, string>
-  readonly #file: FileHandle
+  /** Undefined where nothing can be written: then only this process remembers. */
+  readonly #file: FileHandle | undefined
   #writing: Promise<unknown> = Promise.resolve()
 
-  private constructor(digests: Map<string, string>, file: FileHandle) {
+  private constructor(digests: Map<string, string>, file: FileHandle | undefined) {
     this.#digests = digests
     this.#file = file
   }
 
-  /** Reads and compacts the file: ids whose digest `isKnown` denies are forgotten. */
-  static async open(cache: string, isKnown: (digest: string) => boolean): Promise<SourceMemory> {
+  /** Reads the file and, unless `isReadOnly`, compacts it: ids whose digest `isKnown` denies are forgotten. */
+  static async open(cache: string, isKnown: (digest: string) => boolean, isReadOnly = false): Promise<SourceMemory> {
     const path = join(cache, sourcesFile)
     const text = await readFile(path, 'utf8').catch(() => '')
     const digests = new Map<string, string>()
@@ -28,6 +29,7 @@ export class SourceMemory {
       const [id, digest] = parseLine(line)
       if (id !== undefined && digest !== undefined && isKnown(digest)) digests.set(id, digest)
     }
+    if (isReadOnly) return new SourceMemory(digests, undefined)
     // Half the file stale is worth a rewrite; a torn last line always is, or the next would be glued to it.
     if (lines > 2 * digests.size + 1 || (text !== '' && !text.endsWith('\n'))) {
       const partial = join(cache, stagingFolder, `${sourcesFile}-${process.pid}`)
@@ -49,12 +51,14 @@ export class SourceMemory {
   remember(sourceId: string, digest: string): void {
     if (this.#digests.get(sourceId) === digest) return
     this.#digests.set(sourceId, digest)
-    this.#writing = this.#writing.then(() => this.#file.appendFile(lineOf(sourceId, digest))).catch(() => {})
+    const file = this.#file
+    if (file === undefined) return
+    this.#writing = this.#writing.then(() => file.appendFile(lineOf(sourceId, digest))).catch(() => {})
   }
 
   async close(): Promise<void> {
     await this.#writing
-    await this.#file.close()
+    await this.#file?.close()
   }
 }
 

@@ -91,10 +91,11 @@ function modelsProblem(models: string): string | undefined {
 function cacheProblem(dir: string): string | undefined {
   try {
     mkdirSync(dir, { recursive: true })
-    accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
+    // One that cannot be written to may hold compiled models: the start tells.
+    accessSync(dir, constants.R_OK | constants.X_OK)
     return undefined
   } catch (error) {
-    return `cache.dir = ${JSON.stringify(dir)}: ${reasonOf(error)}; expected a folder that this process can write to, or may create`
+    return `cache.dir = ${JSON.stringify(dir)}: ${reasonOf(error)}; expected a folder that this process can read, or may create`
   }
 }
 

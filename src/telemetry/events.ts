@@ -62,6 +62,8 @@ export const EVENTS = {
   'artifacts.evicted': kept('info'),
   'artifacts.over-budget': 'warn',
   'artifacts.collect-failed': 'warn',
+  'artifacts.remove-failed': 'warn',
+  'artifacts.manifest-unusable': kept('warn'),
   'cache.joined': kept('info'),
   'cache.owner-lost': kept('warn'),
   'cache.unavailable': kept('error'),

@@ -98,7 +98,7 @@ export const METRICS = {
   modelmux_cache_folder_role: gauge(
     '',
     ['role'],
-    'Always 1; its label says whether this process owns the cache folder or is a guest there.',
+    'Always 1; its label says whether this process owns the cache folder, is a guest there, or only reads it.',
   ),
 
   modelmux_queue_depth: gauge('', [], 'Requests waiting for a worker.'),

@@ -61,3 +61,34 @@ test('a compile that fails lets the removal that waits for it go on', async () =
   await assert.rejects(compile, /no model/)
   assert.equal(await removal, 'removed')
 })
+
+test('a removal for later makes no compile wait in line, runs once when none is under way, and then lets none begin', async () => {
+  const gate = new CompileGate()
+  const log: string[] = []
+  const first = work(log, 'first')
+  const second = work(log, 'second')
+  const removal = work(log, 'removal')
+  const compiles = [gate.compile(first.run)]
+  gate.removeLater(removal.run)
+  gate.removeLater(removal.run)
+  compiles.push(gate.compile(second.run))
+  first.end()
+  await compiles[0]
+  second.end()
+  await compiles[1]
+  const third = gate.compile(() => Promise.resolve(log.push('third')))
+  removal.end()
+  await third
+  assert.deepEqual(log, [
+    'first begins',
+    'second begins',
+    'first ends',
+    'second ends',
+    'removal begins',
+    'removal ends',
+    'third',
+  ])
+  gate.removeLater(() => Promise.resolve(void log.push('at once')))
+  await gate.compile(() => Promise.resolve())
+  assert.equal(log.at(-1), 'at once')
+})
