@@ -105,6 +105,7 @@ function placeAt(path: string, partial: string): void {
     mkdirSync(dirname(path), { recursive: true })
     renameSync(partial, path)
   }
+  killPoint('blob')
 }
 /** Is the blob there with the content that its name says? */
 function isWhole(path: string, { digest, bytes }: BlobRef): boolean {

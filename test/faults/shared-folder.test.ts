@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { Customers } from '../support/customers.ts'
 import { eventually } from '../support/eventually.ts'
+import { compiledNames } from '../support/server-logs.ts'
 import type { ServeOptions } from '../support/server-process.ts'
 import { runModelmux, ServerProcess } from '../support/server-process.ts'
 
@@ -51,15 +52,6 @@ async function stopAll(servers: readonly ServerProcess[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()))
 }
 
-/** Names of the models that these servers compiled, the optimiser included, in order; each once for every time. */
-function compiled(...servers: readonly ServerProcess[]): string[] {
-  return servers
-    .flatMap((server) => server.logged('artifact.compiled'))
-    .filter(({ optimiseMs }) => optimiseMs !== undefined)
-    .map(({ key }) => String(key).replace(/:.*/, ''))
-    .toSorted((a, b) => a.localeCompare(b))
-}
-
 function roles(...servers: readonly ServerProcess[]): unknown[] {
   return servers.map((server) => server.logged('cache.joined').at(-1)?.role)
 }
@@ -79,10 +71,10 @@ describe('servers on one cache folder', () => {
     assert.deepEqual(await Promise.all(all.map(of)), [4, undefined, undefined])
     await stopAll(all)
     assert.deepEqual(
-      compiled(...all),
+      compiledNames(...all),
       [1, 2, 3, 4].map((one) => customers.nameOf(one)),
     )
-    assert.deepEqual(compiled(...guests), [], 'a guest compiled by itself')
+    assert.deepEqual(compiledNames(...guests), [], 'a guest compiled by itself')
   })
 
   it('go on when their owner is killed: one of them takes the folder over and compiles for all', async (context) => {
@@ -103,7 +95,7 @@ describe('servers on one cache folder', () => {
     await Promise.all(guests.map((server) => customers.askRight(server, 6)))
     const now = new Set(await readdir(cache))
     await stopAll(guests)
-    const names = compiled(...guests)
+    const names = compiledNames(...guests)
     assert.equal(new Set(names).size, names.length, `compiled twice: ${names.join(', ')}`)
     for (const one of [1, 2]) assert.ok(!names.includes(customers.nameOf(one)), 'what was there was compiled again')
     assert.deepEqual(

@@ -193,9 +193,19 @@ test('removing the last artifact that has a blob removes the blob', async (t) =>
 
 test('blobs of what is evicted while a compile is under way go when that has ended', async (t) => {
   const { fixture, store, manifest } = await compiled(t)
-  const compiling = store.compile(await fixture.source(xsClass.build({ customer: 2, family: 'full', seed: 1 })))
-  // Of the first artifact's blobs the compiler may want any, until it has answered.
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<boolean>()
+  const isUnchanged = () => {
+    asked.resolve()
+    return answer.promise
+  }
+  const compiling = store.compile(
+    await fixture.source(xsClass.build({ customer: 2, family: 'full', seed: 1 }), {}, { isUnchanged }),
+  )
+  await asked.promise
   await store.remove(manifest.artifact)
+  assert.ok(existsSync(blobFile(fixture, manifest)), 'the compile under way may have wanted the blob')
+  answer.resolve(true)
   await compiling
   await until('the blob is gone', () => !existsSync(blobFile(fixture, manifest)))
 })
