@@ -45,14 +45,14 @@ export interface ReadManifests {
 export async function readManifests(
   cache: string,
   artifacts: readonly string[],
-  { take, dropUnusable }: ReadManifests,
+  reader: ReadManifests,
 ): Promise<number> {
   let unread = 0
   await inParallel(artifacts, async (artifact) => {
     try {
       const manifest = await readManifest(cache, artifact)
-      if (manifest === undefined) await dropUnusable(artifact)
-      else take(manifest, await ownBytesOf(cache, manifest))
+      if (manifest === undefined) await reader.dropUnusable(artifact)
+      else reader.take(manifest, await ownBytesOf(cache, manifest))
     } catch {
       unread++
     }
