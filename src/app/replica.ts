@@ -209,7 +209,10 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     keepsSpare: workerConfig.isolation !== 'shared',
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
-    onUnfit: (_worker, error) => gpu?.unfit(error),
+    onUnfit: ({ id }, err) => {
+      log.event('worker.start-failed', { worker: id, err })
+      gpu?.unfit(err)
+    },
     onUp: (worker) => {
       gpu?.up()
       // What is done all day for the sake of isolation is no news.

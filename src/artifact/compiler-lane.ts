@@ -38,6 +38,8 @@ export interface LaneJob<T> {
   run(child: CompilerChild): Promise<T>
 }
 
+const NO_PROCESS = 'no compiler process can be started now: the system is short of descriptors, processes or memory'
+
 export class CompilerLane {
   readonly #options: LaneOptions
   readonly #queue = new TenantQueue<() => void>()
@@ -63,8 +65,12 @@ export class CompilerLane {
 
   /** Starts the warm child. */
   warm(dataLimitBytes: number): void {
-    if (this.#options.keepsWarm && !this.#isClosed && this.#idle.length === 0)
+    if (!this.#options.keepsWarm || this.#isClosed || this.#idle.length > 0) return
+    try {
       this.#idle.push(this.#start(dataLimitBytes))
+    } catch {
+      // Without descriptors or memory for one just now: the next job starts it, or is told.
+    }
   }
 
   /** @throws OVERLOADED when too many wait, DRAINING after close, else what the job throws */
@@ -152,15 +158,20 @@ export class CompilerLane {
 
   #start(dataLimitBytes: number): CompilerChild {
     const { cache, clock, isBackground, onEvent, onLine, spawn } = this.#options
-    const child: CompilerChild = new CompilerChild({
-      clock,
-      cache,
-      spawn,
-      dataLimitBytes,
-      isBackground,
-      onLine: (line) => onLine(child.pid, line),
-      onExit: () => this.#forget(child),
-    })
+    let child: CompilerChild
+    try {
+      child = new CompilerChild({
+        clock,
+        cache,
+        spawn,
+        dataLimitBytes,
+        isBackground,
+        onLine: (line) => onLine(child.pid, line),
+        onExit: () => this.#forget(child),
+      })
+    } catch (cause) {
+      throw new GatewayError('OVERLOADED', NO_PROCESS, { retryAfterMs: 1000 }, { cause })
+    }
     this.#children.add(child)
     onEvent('compiler.started', { pid: child.pid, dataLimitBytes })
     return child

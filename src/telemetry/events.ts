@@ -82,6 +82,7 @@ export const EVENTS = {
   'device.evicted': kept('info'),
   'device.out-of-memory': kept('warn'),
   'worker.up': kept('info'),
+  'worker.start-failed': 'warn',
   'worker.down': kept('warn'),
   'worker.hung': kept('error'),
   'worker.over-memory': kept('error'),

@@ -170,6 +170,7 @@ export class WorkerPool {
     } catch (error) {
       // No process could be made: out of memory, process ids or descriptors. Treated as one that died at once.
       onFailure(new ChildGoneError(`worker ${worker.id} could not be started`, { cause: error }))
+      this.#options.onUnfit?.(worker, error)
       return { wasUp: false, exit: worker.lastExit }
     }
     const exited = worker.attach(process)
