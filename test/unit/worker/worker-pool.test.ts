@@ -38,11 +38,11 @@ function scene(count: number, keepsSpare = false) {
     downs,
     unfit,
     quiet,
-    async advance(ms: number): Promise<void> {
+    advance: async (ms: number) => {
       await clock.advance(ms)
       await quiet()
     },
-    async end(): Promise<void> {
+    end: async () => {
       await pool.close(1000)
       assert.ok(spawner.children.every(({ isAlive }) => !isAlive))
       assert.equal(clock.pendingTimers, 0)
