@@ -4,7 +4,7 @@
  */
 import { stripVTControlCharacters } from 'node:util'
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
-import { countMappings, processMemoryNow } from '../child/memory.ts'
+import { countMappingsNow, processMemoryNow } from '../child/memory.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
 import type { Device } from '../domain/device.ts'
@@ -154,7 +154,7 @@ export class WorkerProcess {
       throw error
     }
     const privateBytes = processMemoryNow(this.pid)?.privateBytes ?? 0
-    this.#atStart = { privateBytes, mappings: await countMappings(this.pid).catch(() => 0) }
+    this.#atStart = { privateBytes, mappings: countMappingsNow(this.pid) }
     this.#isReady = true
   }
 

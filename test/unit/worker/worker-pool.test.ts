@@ -26,7 +26,6 @@ function scene(count: number, keepsSpare = false) {
     onDown: ({ id }, { reason }) => downs.push(`${id} ${reason}`),
     onUnfit: ({ id }) => unfit.push(id),
   })
-  /** Reading /proc takes turns of the event loop that promises alone do not. */
   const quiet = async () => {
     for (let turn = 0; turn < 20; turn++) await settle()
   }
