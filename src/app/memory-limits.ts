@@ -1,4 +1,5 @@
 /** How much memory a replica may promise to models, and at how much its workers are stopped. */
+import { readFile } from 'node:fs/promises'
 import type { Config } from '../config/schema.ts'
 import type { MemoryLimits } from '../worker/memory-guard.ts'
 
@@ -6,6 +7,14 @@ import type { MemoryLimits } from '../worker/memory-guard.ts'
 const BESIDE_MODELS_BYTES = 256 * 2 ** 20
 /** The rest is the main process's and the compilers'. */
 const WORKERS_SHARE = 0.9
+
+/** Of the system's limit of mappings a process; the rest is for the heaps of the process itself, and for what a run maps. */
+const MAPPINGS_SHARE = 0.8
+
+/** Mappings that models may take in each worker process, as this system allows: beyond its limit every allocation fails. */
+export async function systemMappings(): Promise<number> {
+  return Math.floor(Number(await readFile('/proc/sys/vm/max_map_count', 'latin1')) * MAPPINGS_SHARE)
+}
 
 /** Bytes for open models. `limitBytes`: the memory limit this process is under. */
 export function budgetBytes({ memoryBytes, memoryFraction }: Config['cache'], limitBytes: number): number {

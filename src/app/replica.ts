@@ -1,5 +1,4 @@
 /** Starts one replica of this process: its rooms, its worker processes, and what logs and metrics learn of them. */
-import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { QuarantineFolder } from '../artifact/quarantine-folder.ts'
@@ -36,7 +35,7 @@ import type { Worker } from '../worker/worker.ts'
 import { WorkerPool } from '../worker/worker-pool.ts'
 import { blameWatch } from './blame-watch.ts'
 import { DeviceWatch, deviceBudgetBytes } from './device-watch.ts'
-import { budgetBytes, workerLimits } from './memory-limits.ts'
+import { budgetBytes, systemMappings, workerLimits } from './memory-limits.ts'
 import type { ReplicaOverview } from './overview.ts'
 import { replicaOverview } from './overview.ts'
 import { observeReplica } from './replica-metrics.ts'
@@ -86,7 +85,6 @@ export interface RunningReplica {
 
 const MAX_PROBES_WAITING = 1000
 const STABLE_WORKER_MS = 60_000
-const MAPPINGS_SHARE = 0.8
 /** Fewer requests than this are nobody's harm. */
 const SERVING_PER_SECOND = 0.1
 /** The process's own heaps come and go in some hundreds of mappings. */
@@ -100,7 +98,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const workerCount = isGpu(device) ? 1 : (workerConfig.count ?? availableParallelism())
   const limitBytes = await memoryLimitBytes()
   const memoryBytes = budgetBytes(config.cache, limitBytes)
-  const maxMappings = workerConfig.maxMappings ?? (await mappingLimit())
+  const maxMappings = workerConfig.maxMappings ?? (await systemMappings())
   const gpu = isGpu(device) ? newDeviceWatch() : undefined
   const budgetOnGpu = gpu === undefined ? undefined : deviceBudgetBytes(config.device, await gpu.memory())
   const counters = observeReplica(metrics)
@@ -361,8 +359,4 @@ function judgedUnder({ artifact }: Config, ortVersion: string): { work: string; 
   const told = Object.entries(limits).map(([name, value]) => `${name}=${value}`)
   const work = `onnxruntime=${ortVersion}`
   return { work, compile: [work, ...told].join(' ') }
-}
-
-async function mappingLimit(): Promise<number> {
-  return Math.floor(Number(await readFile('/proc/sys/vm/max_map_count', 'latin1')) * MAPPINGS_SHARE)
 }

@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test'
 import type { NamedTensor } from '../../loadtest/models/index.ts'
 import { largestDeviation, modelClass, Rng } from '../../loadtest/models/index.ts'
 import { ChildGoneError } from '../../src/child/calls.ts'
+import { countMappings } from '../../src/child/memory.ts'
 import { GatewayError } from '../../src/domain/errors.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { OpenSpec, WorkerAnswer, WorkerRequest } from '../../src/worker/messages.ts'
@@ -267,6 +268,19 @@ describe('a worker process', () => {
     await worker.close(spec.placementId)
     await worker.open(spec)
     await worker.close(spec.placementId)
+  })
+
+  it('has no more mappings than at its start and those of its sessions, and gives them back', async () => {
+    const file = await models.write('mapped', XS.build({ customer: 3, family: 'full', seed: 1 }))
+    const before = await countMappings(worker.pid)
+    assert.ok(worker.atStart.mappings > 100 && worker.atStart.mappings <= before)
+    const specs = Array.from({ length: 30 }, () => specOf(file))
+    const reports = await Promise.all(specs.map((spec) => worker.open(spec)))
+    const counted = reports.reduce((sum, { mappings }) => sum + mappings, 0)
+    const real = (await countMappings(worker.pid)) - before
+    assert.ok(Math.abs(real - counted) < 100, `${real} mappings, of which ${counted} are known`)
+    await Promise.all(specs.map(({ placementId }) => worker.close(placementId)))
+    assert.ok((await countMappings(worker.pid)) - before < 100)
   })
 
   it('is replaced under the same id when it dies; calls under way are rejected, its placements are gone', async () => {
