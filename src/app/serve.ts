@@ -28,6 +28,7 @@ import { JournaledLog } from '../telemetry/journaled-log.ts'
 import type { LineLog } from '../telemetry/log.ts'
 import { Log } from '../telemetry/log.ts'
 import { METRICS_CONTENT_TYPE, Metrics } from '../telemetry/metrics.ts'
+import type { ModelMetrics } from '../telemetry/model-metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { RequestLog } from '../telemetry/request-log.ts'
 import { RequestMetrics } from '../telemetry/request-metrics.ts'
@@ -37,6 +38,7 @@ import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
 import { observeHttp } from './http-metrics.ts'
+import { observeModels } from './model-metrics.ts'
 import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
 import { replicaId } from './replica-id.ts'
@@ -59,6 +61,8 @@ interface Base {
   readonly log: LineLog
   readonly journal: Journal
   readonly activities: Activities
+  /** Absent = no metrics by model. */
+  readonly modelMetrics: ModelMetrics | undefined
   readonly metrics: Metrics
   readonly teardown: Teardown
 }
@@ -87,7 +91,8 @@ export async function startServe(config: Config, clock: Clock = systemClock): Pr
   try {
     log.event('process.started', { version, node: process.version, pid: process.pid })
     const activities = new Activities(clock)
-    const base = { config, clock, log, journal, activities, metrics, teardown }
+    const modelMetrics = observeModels(metrics, config.telemetry.perModelMetrics, clock)
+    const base = { config, clock, log, journal, activities, modelMetrics, metrics, teardown }
     return await startHttp(base, await startGateway(base))
   } catch (error) {
     await teardown.run()
@@ -195,6 +200,7 @@ async function startGateway(base: Base): Promise<Behind> {
     if (isScanned && change.kind !== 'aliases') log.event(`model.${change.kind}`, { key: change.version.key })
     if (change.kind === 'changed' && change.previous.key === change.version.key) running.applySettings(change.version)
     else rollouts.refresh(change.version.name)
+    if (registry.versionsOf(change.version.name).length === 0) base.modelMetrics?.forget(change.version.name)
     pins.refresh()
   })
   metrics.observe('modelmux_models_registered', () => registry.size.versions)
@@ -215,7 +221,7 @@ async function startGateway(base: Base): Promise<Behind> {
 }
 
 async function startHttp(base: Base, { running, tracing, gateway, registered }: Behind): Promise<RunningServer> {
-  const { config, clock, log, journal, activities, metrics, teardown } = base
+  const { config, clock, log, journal, activities, modelMetrics, metrics, teardown } = base
   const { server, scheduler, telemetry } = config
   const startedAt = clock.now()
   const admin: AdminSource = {
@@ -249,6 +255,7 @@ async function startHttp(base: Base, { running, tracing, gateway, registered }: 
         requestDone(summary) {
           requestMetrics.requestDone(summary)
           activities.requestDone(summary)
+          modelMetrics?.requestDone(summary)
           requestLog.requestDone(summary)
           tracing?.requests.requestDone(summary)
         },

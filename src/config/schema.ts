@@ -280,6 +280,11 @@ const telemetry = section('Logs and metrics.', {
   logFormat: oneOf(['json', 'text'], 'json', 'json: one object a line; text: for people.'),
   requestLogSample: decimal(1, 'Share of successful requests that are logged; failed ones always are.', { max: 1 }),
   metrics: flag(true, 'Serve GET /metrics.'),
+  perModelMetrics: whole(
+    0,
+    'Models that have metrics of their own, by name; the others share one label. 0 = none: whoever may scrape would learn which models exist.',
+    { max: 10_000 },
+  ),
   overview: oneOf(
     ['loopback', 'off'],
     'loopback',

@@ -1,6 +1,7 @@
 /**
  * Every metric of the product, in one table: what `/metrics` prints is this and nothing else. Names carry the base unit and
- * end in `_total` if and only if they count. Labels have few values by construction: never a model, a tenant or a caller.
+ * end in `_total` if and only if they count. Labels have few values by construction: never a tenant or a caller, and a model
+ * only in the rows that `telemetry.perModelMetrics` turns on and bounds.
  */
 
 export interface MetricRow {
@@ -58,6 +59,15 @@ export const METRICS = {
     'Bytes of bodies being received (`received`), and of answers their clients have not taken (`unread`).',
   ),
   modelmux_errors_counted_total: counter('', ['against'], 'Errors by whose health they count against.'),
+
+  modelmux_model_requests_total: counter(
+    '',
+    ['model'],
+    'Inferences by model, where telemetry.perModelMetrics allows labels; everybody else is `other`.',
+  ),
+  modelmux_model_errors_total: counter('', ['model'], 'Of them, those that failed.'),
+  modelmux_model_request_seconds_total: counter('seconds', ['model'], 'Time that they took together.'),
+  modelmux_model_cold_starts_total: counter('', ['model'], 'Of them, those whose model had to be loaded or compiled.'),
 
   modelmux_models_registered: gauge('', [], 'Versions that the registry lists.'),
   modelmux_models_resident: gauge('', [], 'Versions whose memory is reserved and that answer without a load.'),

@@ -1,16 +1,14 @@
 /**
- * The metrics of the table, with names and labels checked by the compiler. Counters are observable instruments of
- * OpenTelemetry, histograms and gauges join its reader as a metric producer; a scrape collects all of them and prints
- * Prometheus' text format.
+ * The metrics of the table, with names and labels checked by the compiler. They join OpenTelemetry's reader as a metric producer;
+ * a scrape collects all of them and prints Prometheus' text format.
  */
-import type { Meter } from '@opentelemetry/api'
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { MeterProvider } from '@opentelemetry/sdk-metrics'
 import { CounterCell, Family, HistogramCell } from './cells.ts'
 import type { CounterName, GaugeName, HistogramName, LabelOf, MetricName, MetricRow } from './metric-table.ts'
 import { METRICS } from './metric-table.ts'
 import type { Reader } from './own-metrics.ts'
-import { OwnMetrics, samples } from './own-metrics.ts'
+import { OwnMetrics } from './own-metrics.ts'
 
 export type { Reader, Reading } from './own-metrics.ts'
 
@@ -31,7 +29,6 @@ export class Metrics {
   readonly #own = new OwnMetrics()
   readonly #reader = new PrometheusExporter({ preventServerStart: true, metricProducers: [this.#own] })
   readonly #provider = new MeterProvider({ readers: [this.#reader] })
-  readonly #meter: Meter = this.#provider.getMeter('modelmux')
   // Without target_info and without scope labels: neither says anything that build_info does not.
   readonly #serializer = new PrometheusSerializer('', false, undefined, true, true)
   #scrape: Promise<string> | undefined
@@ -96,13 +93,7 @@ export class Metrics {
     if (this.#observed.has(name)) throw new Error(`the metric ${name} has a reader already`)
     this.#observed.add(name)
     const row: MetricRow = METRICS[name]
-    if (row.type === 'gauge') {
-      this.#own.addGauge(name, row, read)
-      return
-    }
-    const instrument = this.#meter.createObservableCounter(name, { unit: row.unit, description: row.help })
-    instrument.addCallback(async (result) => {
-      for (const [labels, value] of samples(await read())) result.observe(value, labels)
-    })
+    if (row.type === 'gauge') this.#own.addGauge(name, row, read)
+    else this.#own.addCounter(name, row, read)
   }
 }

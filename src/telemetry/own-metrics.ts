@@ -1,7 +1,7 @@
 /**
  * Metrics kept by ourselves, as a metric producer that OpenTelemetry's reader collects beside its own instruments. Histograms,
- * because OpenTelemetry cannot observe one; gauges, because its observable gauges repeat the last value of a label set for ever,
- * also of a worker that is long dead.
+ * because OpenTelemetry cannot observe one; gauges and counters, because its observable ones repeat the last value of a label set
+ * for ever, also of a worker that is long dead.
  */
 import type { Attributes, HrTime } from '@opentelemetry/api'
 import { ValueType } from '@opentelemetry/api'
@@ -43,6 +43,17 @@ export class OwnMetrics implements MetricProducer {
       descriptor,
       aggregationTemporality: AggregationTemporality.CUMULATIVE,
       dataPointType: DataPointType.GAUGE,
+      dataPoints: Array.from(samples(await read()), ([attributes, value]) => ({ ...UNTIMED, attributes, value })),
+    }))
+  }
+
+  addCounter(name: string, row: MetricRow, read: Reader<string>): void {
+    const descriptor = describe(name, row)
+    this.#sources.push(async () => ({
+      descriptor,
+      aggregationTemporality: AggregationTemporality.CUMULATIVE,
+      dataPointType: DataPointType.SUM,
+      isMonotonic: true,
       dataPoints: Array.from(samples(await read()), ([attributes, value]) => ({ ...UNTIMED, attributes, value })),
     }))
   }

@@ -6,11 +6,15 @@ import { until } from '../support/eventually.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { ServerProcess } from '../support/server-process.ts'
 
+/** What only a GPU has. */
+const OF_DEVICES = /^modelmux_device_/
 /** Counters of what need not happen: their label sets come with their first event. */
 const MAY_BE_ABSENT: ReadonlySet<string> = new Set([
   'modelmux_evictions_total',
   'modelmux_worker_restarts_total',
   'modelmux_spans_dropped_total',
+  'modelmux_strikes_total',
+  'modelmux_suspects_total',
 ])
 
 let models: ModelsFolder
@@ -23,7 +27,7 @@ before(async () => {
   server = await ServerProcess.start({
     models: models.dir,
     args: ['--workers', '1'],
-    config: { store: { pollMs: 200, settleMs: 0 } },
+    config: { store: { pollMs: 200, settleMs: 0 }, telemetry: { perModelMetrics: 1 } },
   })
 })
 
@@ -52,9 +56,12 @@ describe('the metrics of a server', () => {
       .filter(([name, { type }]) => !names.has(type === 'histogram' ? `${name}_count` : name))
       .map(([name]) => name)
     assert.deepEqual(
-      missing.filter((name) => !MAY_BE_ABSENT.has(name)),
+      missing.filter((name) => !MAY_BE_ABSENT.has(name) && !OF_DEVICES.test(name)),
       [],
     )
+    assert.equal(samples.get('modelmux_model_requests_total{model="plain"}'), 1)
+    assert.equal(samples.get('modelmux_model_cold_starts_total{model="plain"}'), 1)
+    assert.equal(samples.get('modelmux_model_errors_total{model="other"}'), 1)
     assert.equal(samples.get('modelmux_compiles_total{outcome="compiled"}'), 1)
     assert.equal(samples.get('modelmux_compiles_total{outcome="ARTIFACT_INVALID"}'), 1)
     assert.ok((samples.get('modelmux_registry_scan_seconds') ?? 0) > 0)
