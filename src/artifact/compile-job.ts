@@ -3,7 +3,7 @@
  * as workers will, and compare answers. What cannot be made `mapped` becomes `plain`; only what the engine cannot open at all, or what
  * goes over the memory cap, is an error. The manifest is the parent's to write, last.
  */
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, statfsSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
 import { readProcessMemory } from '../child/memory.ts'
@@ -26,10 +26,12 @@ import { graphFile } from './layout.ts'
 import { PhaseWatch } from './phase-watch.ts'
 import { copyPlain } from './plain-copy.ts'
 import { withFile } from './range-reader.ts'
-import { isSystemError, refusal } from './refusal.ts'
+import { isSystemError, refusal, diskFull } from './refusal.ts'
 import { writeMoved } from './rewrite.ts'
 
 const SAVED_DATA = 'saved.data'
+/** What a compile writes at most, measured in its source. */
+const SAVED_PER_SOURCE = 2
 /** From here on saving tensors in a file of their own is the faster way: 145 ms instead of 265 for a 90 MB encoder, as protobuf copies nothing. */
 const FASTER_OUTSIDE_BYTES = 4 * 2 ** 20
 /** A session costs at least this much; and freed memory of the child's earlier jobs hides what a small one takes. */
@@ -71,7 +73,14 @@ async function compileOnce(job: Job): Promise<CompileReply> {
     return { form: 'mapped', file: graphFile(call.artifact), ...attempt, timings: watch.timings }
   }
   rmSync(join(call.cache, graphFile(call.artifact)), { force: true })
+  throwIfShortOfDisk(job)
   return await compilePlain(job, attempt.reason)
+}
+
+/** The engine does not say when it was the disk that did not take what it saved: that is no reason to keep a model plain for ever. */
+function throwIfShortOfDisk({ call, staging }: Job): void {
+  const { bavail, bsize } = statfsSync(staging)
+  if (bavail * bsize < SAVED_PER_SOURCE * call.bytes) throw diskFull()
 }
 
 async function onDevice(job: Job, reply: CompileReply): Promise<CompileReply> {

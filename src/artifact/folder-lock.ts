@@ -56,7 +56,7 @@ export class FolderLock {
   static async take(dir: string): Promise<FolderLock | undefined> {
     let folder: FileHandle | undefined
     try {
-      await mkdir(join(dir, ownerFolder), { recursive: true, mode: FOLDER_MODE })
+      await makeFolder(join(dir, ownerFolder))
       folder = await open(join(dir, ownerFolder))
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const highest = await highestOf(folder)
@@ -135,6 +135,15 @@ function ownedByOther(dir: string, who: string): FolderInUseError {
   return new FolderInUseError(
     `the cache folder ${dir} is in use by another user's modelmux (${who}); name another folder with --cache`,
   )
+}
+
+/** Not with `recursive`, which calls a read-only file system a missing folder. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: FOLDER_MODE })
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+  }
 }
 
 /** A socket's path may have 107 bytes at most; this one is short wherever the folder lies. */

@@ -34,9 +34,16 @@ export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 export function wrapDiskTrouble(error: unknown): unknown {
   if (hasCode(error, 'EROFS')) return readOnlyFolder(error)
   if (!isSystemError(error) || !DISK_FULL.has(error.code)) return error
-  const message =
-    'the disk of the cache folder is full; give it room, or lower cache.diskBytes so that artifacts are evicted in time'
-  return new GatewayError('CAPACITY_EXHAUSTED', message, { retryAfterMs: 5_000 }, { cause: error })
+  return diskFull(error)
+}
+
+export function diskFull(cause?: unknown): GatewayError {
+  return new GatewayError(
+    'CAPACITY_EXHAUSTED',
+    'the disk of the cache folder is full; give it room, or lower cache.diskBytes so that artifacts are evicted in time',
+    { retryAfterMs: 5_000 },
+    cause === undefined ? {} : { cause },
+  )
 }
 
 /** Why nothing can be compiled into a folder that cannot be written to. Evicting would not help. */

@@ -22,9 +22,13 @@ export interface ServeOptions {
   readonly config?: object
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A command that becomes the server's process, as `nsenter` does. */
+  readonly prefix?: readonly string[]
   /** `npm`: as typed by a user, `npm run modelmux -- serve ...`. */
   readonly via?: 'node' | 'npm'
 }
+
+type RunOptions = Pick<ServeOptions, 'env' | 'prefix' | 'via'>
 
 export interface Exit {
   readonly code: number | null
@@ -136,10 +140,7 @@ export class ServerProcess {
 }
 
 /** A `modelmux` command that ends by itself. */
-export async function runModelmux(
-  args: readonly string[],
-  options: Pick<ServeOptions, 'env' | 'via'> = {},
-): Promise<Finished> {
+export async function runModelmux(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   const run = new Run(args, options)
   const timer = systemClock.after(STOP_BOUND_MS, () => run.kill('SIGKILL'))
   const exit = await run.exited
@@ -169,9 +170,9 @@ class Run {
   readonly #child: ChildProcess
   #exit: Exit | undefined
 
-  constructor(args: readonly string[], { env = {}, via = 'node' }: Pick<ServeOptions, 'env' | 'via'>) {
-    const command = via === 'npm' ? 'npm' : process.execPath
-    const before = via === 'npm' ? ['run', '--silent', 'modelmux', '--'] : [MAIN]
+  constructor(args: readonly string[], { env = {}, prefix = [], via = 'node' }: RunOptions) {
+    const modelmux = via === 'npm' ? ['npm', 'run', '--silent', 'modelmux', '--'] : [process.execPath, MAIN]
+    const [command = '', ...before] = [...prefix, ...modelmux]
     const child = spawn(command, [...before, ...args], {
       cwd: CHECKOUT,
       env: { ...cleanEnv(), ...env },
