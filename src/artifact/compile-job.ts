@@ -26,7 +26,7 @@ import { graphFile } from './layout.ts'
 import { PhaseWatch } from './phase-watch.ts'
 import { copyPlain } from './plain-copy.ts'
 import { withFile } from './range-reader.ts'
-import { isSystemError, refusal, diskFull } from './refusal.ts'
+import { diskFull, isSystemError, refusal } from './refusal.ts'
 import { writeMoved } from './rewrite.ts'
 
 const SAVED_DATA = 'saved.data'
