@@ -154,6 +154,8 @@ export class Lane implements SessionWorker {
 
   /** The same death, and whether it was this command that the process was at. */
   #blamed(command: Command, cause: ChildGoneError): ChildGoneError {
+    // Refused rather than lost: the process lives, and was never sent it.
+    if (this.#worker.isUp) return cause
     // Commands end in the order they were sent: the first to hear of the death is what was under way.
     this.#culprit ??= this.#commands.values().next().value
     if (this.#culprit !== command || command.kind === 'close') return cause

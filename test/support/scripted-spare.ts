@@ -7,6 +7,8 @@ export class ScriptedSpare implements Spare {
   readonly lives: ScriptedWorker[] = []
   /** How often it was told that nothing is to be done. */
   rests = 0
+  /** New processes hold every run until the test lets it through. */
+  holdsRuns = false
   /** Why none comes up. */
   broken: Error | undefined
   #current: SpareProcess | undefined
@@ -17,6 +19,7 @@ export class ScriptedSpare implements Spare {
     const worker = new ScriptedWorker(`spare-${this.lives.length + 1}`)
     const { promise: exited, resolve } = Promise.withResolvers<void>()
     worker.onDied = () => resolve()
+    if (this.holdsRuns) worker.runs.shut()
     this.lives.push(worker)
     this.#current = { worker, exited }
     return Promise.resolve(this.#current)

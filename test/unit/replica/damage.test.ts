@@ -72,6 +72,21 @@ describe('damaged files', () => {
     await scene.end()
   })
 
+  it('throw away what was run on them meanwhile, and run it again on good ones', async () => {
+    const { scene, churn } = await open()
+    const [worker] = scene.workers
+    worker?.runs.shut()
+    const [one] = await together(scene, churn, ['a'])
+    scene.artifacts.compiled.clear()
+    scene.damage.found(['acme/churn-1.onnx'])
+    const before = worker?.log.length ?? 0
+    worker?.runs.open()
+    await scene.settle()
+    assert.deepEqual([one?.state, one?.text], ['compile', 'acme/churn-1.onnx a'])
+    assert.deepEqual(worker?.log.slice(before), ['run acme/churn:1 x1', 'open acme/churn:1', 'run acme/churn:1 x1'])
+    await scene.end()
+  })
+
   it('that a scrub found close the model at once, and the next request has it made again', async () => {
     const { scene, churn } = await open()
     scene.artifacts.compiled.clear()

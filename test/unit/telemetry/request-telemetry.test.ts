@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { ErrorCode } from '../../../src/domain/errors.ts'
 import { GatewayError } from '../../../src/domain/errors.ts'
 import type { EventFields } from '../../../src/telemetry/log.ts'
 import { Metrics } from '../../../src/telemetry/metrics.ts'
@@ -23,7 +24,7 @@ const DONE: RequestSummary = {
   durationMs: 31,
 }
 
-function failed(code: 'MODEL_NOT_FOUND' | 'INFERENCE_FAILED' | 'OVERLOADED'): RequestSummary {
+function failed(code: ErrorCode): RequestSummary {
   const error = new GatewayError(code, `it is ${code}`)
   const { requestId, method, route } = DONE
   return { requestId, method, route, status: error.status, code, error, bytesIn: 1, bytesOut: 2, durationMs: 5 }
@@ -98,6 +99,30 @@ describe('the log of requests', () => {
     assert.equal('err' in (logged[0]?.[1] ?? {}), false)
     assert.equal(logged[1]?.[0], 'request.failed')
     assert.equal(logged[1]?.[1].err, ours.error)
+  })
+
+  it('says of each failure whose record it belongs in, whatever line it gets', () => {
+    const { log, logged } = record(0)
+    for (const code of [
+      'MODEL_NOT_FOUND',
+      'MODEL_QUARANTINED',
+      'QUOTA_EXCEEDED',
+      'WORKER_CRASHED',
+      'OVERLOADED',
+      'INTERNAL',
+    ] as const)
+      log.requestDone(failed(code))
+    assert.deepEqual(
+      logged.map(([event, fields]) => [event, fields.against]),
+      [
+        ['request.refused', 'nobody'],
+        ['request.refused', 'model'],
+        ['request.refused', 'tenant'],
+        ['request.failed', 'model'],
+        ['request.delayed', 'nobody'],
+        ['request.failed', 'replica'],
+      ],
+    )
   })
 
   it('logs states that pass with their message and without a stack', () => {
