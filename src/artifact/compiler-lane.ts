@@ -77,7 +77,7 @@ export class CompilerLane {
   async run<T>(job: LaneJob<T>): Promise<T> {
     if (this.#isClosed) throw new GatewayError('DRAINING', 'the compilers are closed')
     if (this.#busy >= this.#options.slots) await this.#turn(job.tenant)
-    else this.#busy++
+    else this.#pass(job.tenant)
     try {
       return await this.#runOn(this.#take(job), job)
     } finally {
@@ -98,6 +98,11 @@ export class CompilerLane {
     })
     await Promise.all([...this.#children].map((child) => child.exited))
     timer.cancel()
+  }
+
+  #pass(tenant: string): void {
+    this.#busy++
+    this.#queue.pass(tenant)
   }
 
   async #turn(tenant: string): Promise<void> {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Bomb } from '../../loadtest/models/special/index.ts'
-import { addOne, BOMBS } from '../../loadtest/models/special/index.ts'
+import { addOne, BOMBS, endlessFolding } from '../../loadtest/models/special/index.ts'
+import { eventually } from '../support/eventually.ts'
 import { assertRefused, infer, outputsOf } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { Neighbour } from '../support/neighbour.ts'
@@ -10,6 +11,10 @@ import { ServerProcess } from '../support/server-process.ts'
 
 const SERVED = BOMBS.filter(({ goesOff }) => goesOff === 'run' || goesOff === 'request')
 const REFUSED = BOMBS.filter(({ goesOff }) => goesOff === 'walk' || goesOff === 'compile')
+
+/** Models of one tenant, each of which holds a compiler until its deadline. */
+const MOB = 50
+const MOB_TRIGGER = BOMBS.find(({ name }) => name === 'endless-folding')?.trigger() ?? []
 
 let models: ModelsFolder
 let server: ServerProcess
@@ -20,6 +25,8 @@ before(async () => {
   await models.write('good/neighbour', '1', addOne().model)
   await models.write('good/latecomer', '1', addOne().model)
   for (const { name, bytes } of BOMBS) await models.writeFile(`bombs/${name}`, '1', 'model.onnx', bytes())
+  await models.write('good/cold', '1', addOne().model)
+  for (let i = 0; i < MOB; i++) await models.write(`mob/bomb-${i}`, '1', endlessFolding(1_000 + i))
   server = await ServerProcess.start({
     models: models.dir,
     args: ['--workers', '2'],
@@ -30,7 +37,7 @@ before(async () => {
       server: { deadlineMs: 120_000, maxAnswerBytes: '16MiB' },
     },
   })
-  await server.logs('registry.scanned', ({ models: count }) => count === BOMBS.length + 2)
+  await server.logs('registry.scanned', ({ models: count }) => count === BOMBS.length + MOB + 3)
   neighbour = await Neighbour.settle(server.client, 'good/neighbour', addOne())
 })
 
@@ -79,6 +86,37 @@ describe('a model that means harm and only shows it when it is asked', () => {
       const answer = await neighbour.during(() => ask(bomb, encoding))
       assertRefused(answer, 400, 'BAD_INPUT_VALUE', /16 MiB, the limit of this server.*server\.maxAnswerBytes/)
       outputsOf(await infer(server.client, nameOf(bomb), bomb.harmless(), { encoding }))
+    }
+  })
+})
+
+describe('a tenant that sends nothing but bombs', () => {
+  it('has fifty of them in line, and a model of another tenant waits for one', async () => {
+    const leave = new AbortController()
+    let ended = 0
+    const mob = Array.from({ length: MOB }, async (_, i) => {
+      try {
+        return await infer(server.client, `mob/bomb-${i}`, MOB_TRIGGER, { signal: leave.signal })
+      } catch (error) {
+        if (!leave.signal.aborted) throw error
+        return undefined
+      } finally {
+        ended++
+      }
+    })
+    try {
+      await eventually('all of the mob is compiled or in line for it', async () => {
+        const rows = JSON.parse((await server.client.post('/v2/repository/index')).text) as Record<string, string>[]
+        const inLine = rows.filter(({ name, reason }) => name?.startsWith('mob/') && reason === 'compiling')
+        return inLine.length + ended >= MOB ? true : undefined
+      })
+      const before = ended
+      await neighbour.during(() => Neighbour.settle(server.client, 'good/cold', addOne()))
+      assert.ok(ended - before <= 1, `${ended - before} bombs went first`)
+      assert.ok(ended < MOB / 2, 'there was no line')
+    } finally {
+      leave.abort()
+      await Promise.all(mob)
     }
   })
 })

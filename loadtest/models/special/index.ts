@@ -1,5 +1,6 @@
 /** Models made for one purpose each: datatypes, batch dimensions, weights in odd places, other files, and bad intentions. */
 export { giantAttribute, hugeDeclared } from './bomb-structure.ts'
+export { endlessFolding } from './bomb-work.ts'
 export type { Bomb } from './bombs.ts'
 export { BOMBS } from './bombs.ts'
 export type { CheckedModel } from './checked-model.ts'
