@@ -14,7 +14,7 @@ import { parseModelRef } from '../domain/model-ref.ts'
 import type { AdminSource } from '../http/admin-source.ts'
 import { HttpServer } from '../http/server.ts'
 import type { Clock } from '../lib/clock.ts'
-import { systemClock } from '../lib/clock.ts'
+import { systemClock, within } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import { FolderRegistry } from '../registry/folder-registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
@@ -67,7 +67,9 @@ interface Base {
   readonly teardown: Teardown
 }
 
-const LOG_BUFFER_BYTES = 16 * 2 ** 20
+const LOG_BUFFER_BYTES = 4 * 2 ** 20
+/** What reads the log may have stopped for good. */
+const LOG_CLOSE_MS = 2000
 /** In the cache folder, beside the artifacts. */
 const JOURNAL_FOLDER = 'journal'
 const JOURNAL_CLOSE_MS = 1000
@@ -85,7 +87,10 @@ export async function startServe(config: Config, clock: Clock = systemClock): Pr
   const log = new JournaledLog(lines, journal)
   const metrics = new Metrics({ onReadError: (err) => log.event('metrics.reader-failed', { err }) })
   const teardown = new Teardown()
-  teardown.add(() => lines.close())
+  teardown.add(async () => {
+    await within(LOG_CLOSE_MS, clock, lines.close())
+    lines.abandon()
+  })
   metrics.observe('modelmux_log_lines_dropped_total', () => lines.dropped)
   metrics.observe('modelmux_journal_dropped_total', () => journal.dropped)
   try {

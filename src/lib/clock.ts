@@ -50,3 +50,14 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     signal?.addEventListener('abort', onAbort, { once: true })
   })
 }
+
+/** Resolves when `work` does, or after `ms` without it. Rejects as `work` does, unless that comes too late to be heard. */
+export async function within(ms: number, clock: Clock, work: Promise<unknown>): Promise<void> {
+  const { promise: isOver, resolve } = Promise.withResolvers<void>()
+  const timer = clock.after(ms, resolve)
+  try {
+    await Promise.race([work, isOver])
+  } finally {
+    timer.cancel()
+  }
+}

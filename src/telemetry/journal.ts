@@ -4,6 +4,7 @@
  * disk, is dropped and counted. A journal that was never opened on a folder keeps its records in memory only.
  */
 import type { Clock, Timer } from '../lib/clock.ts'
+import { within } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { EventName, LogLevel } from './events.ts'
 import { JournalFiles } from './journal-files.ts'
@@ -95,11 +96,8 @@ export class Journal {
   async close(timeoutMs: number): Promise<void> {
     this.#isClosed = true
     this.#timer?.cancel()
-    const { clock } = this.#options
-    const { promise: isOver, resolve } = Promise.withResolvers<void>()
-    const timer = clock.after(timeoutMs, resolve)
-    await Promise.race([isOver, this.#flush().then(() => this.#files?.close().catch(() => undefined))])
-    timer.cancel()
+    const written = this.#flush().then(() => this.#files?.close().catch(() => undefined))
+    await within(timeoutMs, this.#options.clock, written)
   }
 
   /** Records noted before the folder was opened get numbers behind those that it holds. */

@@ -107,6 +107,12 @@ export class Log implements LineLog {
     return this.#closed
   }
 
+  /** Lets go of what is not written yet. */
+  abandon(): void {
+    this.#isClosed = true
+    this.#destination.destroy()
+  }
+
   #asText(): DestinationStream {
     return { write: (line: string) => this.#destination.write(textLine(line)) }
   }

@@ -4,6 +4,7 @@
  */
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { Clock, Timer } from '../lib/clock.ts'
+import { within } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { EventLog } from './log.ts'
 import { redactUrls } from './redact.ts'
@@ -60,10 +61,7 @@ export class SpanQueue {
     this.#isClosed = true
     this.#timer?.cancel()
     const { clock, sink, onDropped } = this.#options
-    const { promise: isOver, resolve } = Promise.withResolvers<void>()
-    const timer = clock.after(timeoutMs, resolve)
-    await Promise.race([isOver, this.#sendAll()])
-    timer.cancel()
+    await within(timeoutMs, clock, this.#sendAll())
     if (this.#queue.length > 0) onDropped(this.#queue.length, 'queue-full')
     this.#queue = []
     // It waits for what is under way, which may never end.
