@@ -34,3 +34,17 @@ export function rotated<T>(list: readonly T[], by: number): T[] {
   const start = by % list.length
   return [...list.slice(start), ...list.slice(0, start)]
 }
+
+/** Least-squares slope of y over x, in units of y per unit of x; NaN for fewer than two different x. */
+export function slopeOf(points: readonly { readonly x: number; readonly y: number }[]): number {
+  const meanOf = (read: (point: { x: number; y: number }) => number): number =>
+    points.reduce((sum, point) => sum + read(point), 0) / points.length
+  const [meanX, meanY] = [meanOf(({ x }) => x), meanOf(({ y }) => y)]
+  let covariance = 0
+  let variance = 0
+  for (const { x, y } of points) {
+    covariance += (x - meanX) * (y - meanY)
+    variance += (x - meanX) ** 2
+  }
+  return covariance / variance
+}
