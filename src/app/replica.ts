@@ -204,7 +204,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     maxAnswerBytes: config.server.maxAnswerBytes,
     clock,
     spawn: deps.spawn,
-    keepsSpare: workerConfig.isolation !== 'shared',
+    keepsSpare: true,
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
     onUnfit: ({ id }, err) => {
