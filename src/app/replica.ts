@@ -85,6 +85,8 @@ export interface RunningReplica {
 
 const MAX_PROBES_WAITING = 1000
 const STABLE_WORKER_MS = 60_000
+/** The start of a process takes half a second of a core. */
+const SPARE_REST_MS = 1000
 /** Fewer requests than this are nobody's harm. */
 const SERVING_PER_SECOND = 0.1
 /** The process's own heaps come and go in some hundreds of mappings. */
@@ -198,13 +200,17 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   const { replica, table, ledger, placements, queues, residents } = rooms
   /** Slots whose process was replaced to serve another trust domain, until the next one is up. */
   const renewed = new Set<string>()
+  const isIsolated = workerConfig.isolation !== 'shared'
   const pool = new WorkerPool({
     count: workerCount,
     device,
     maxAnswerBytes: config.server.maxAnswerBytes,
     clock,
     spawn: deps.spawn,
-    keepsSpare: true,
+    // On a GPU it would hold memory there for nothing.
+    keepsSpare: isIsolated || gpu === undefined,
+    // Where processes change hands all day the next one is wanted at once; after a crash the successor's first requests come first.
+    spareRestMs: isIsolated ? 0 : SPARE_REST_MS,
     respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
     onLine: (id, line) => childLines.line(id, line),
     onUnfit: ({ id }, err) => {

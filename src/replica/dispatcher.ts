@@ -233,12 +233,13 @@ export class Dispatcher {
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
   }
 
-  /** A deadline ends a request's wait, never a worker: only a run out of all proportion does. */
+  /** A deadline ends a request's wait, never a worker: only a run out of all proportion does; others need not wait for that. */
   #killHanging(): void {
     const { hangMs, onHang } = this.#options
     const limitMs = (kind: 'open' | 'run' | 'close', expectedMs: number) =>
       (kind === 'open' ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
     for (const lane of this.#lanes.all()) {
+      lane.recallOverdue()
       const hanging = lane.hangingOn(limitMs)
       if (hanging === undefined) continue
       onHang(lane.id, hanging.key)

@@ -31,6 +31,13 @@ export interface Hanging {
 
 /** Hand-overs that one worker may have at a time; the time bound is the tighter one as a rule. */
 const MAX_AHEAD = 8
+/**
+ * What takes so many times as long as expected, and this much longer, may take for ever: nothing more is sent behind it, and later what
+ * was is taken back, as another worker would have answered it by now. The slack is what the ways there and back take at worst.
+ */
+const TIMES_EXPECTED = 2
+const OVERDUE_MS = 20
+const RECALL_MS = 500
 /** Of them, those for which room is still being made: a process need not stand idle meanwhile. */
 const MAX_UNSENT = 5
 
@@ -38,7 +45,8 @@ export class Lane implements SessionWorker {
   readonly #worker: SessionWorker
   readonly #clock: Clock
   readonly #given = new Set<Given>()
-  readonly #sent = new Set<Given>()
+  /** With how each is taken back. */
+  readonly #sent = new Map<Given, () => void>()
   /** Without an answer yet, in the order sent, which is the order in which the process does them. */
   readonly #commands = new Set<Command>()
   /** Monotonic time since which the process has been at its oldest command. */
@@ -78,7 +86,7 @@ export class Lane implements SessionWorker {
   hasRoom(aheadMs: number): boolean {
     const unsent = this.#given.size - this.#sent.size
     if (!this.isUp || this.#given.size >= MAX_AHEAD || unsent >= MAX_UNSENT) return false
-    return this.#sent.size === 0 || this.#expectedMs < aheadMs
+    return this.#sent.size === 0 || (this.#expectedMs < aheadMs && !this.#isOverdue(OVERDUE_MS))
   }
 
   give(handOver: Given): void {
@@ -86,12 +94,25 @@ export class Lane implements SessionWorker {
     this.#expectedMs += handOver.expectedMs
   }
 
-  /** Sends what was given. @throws as `run` */
+  /** Sends what was given. @throws as `run`; ChildGoneError also when it was taken back before it began */
   send(handOver: Given, placementId: number): Promise<HandOverReport> {
-    this.#sent.add(handOver)
     const { key, expectedMs, items } = handOver
     const requests = items.map((request) => request.content)
-    return this.#track({ kind: 'run', key, expectedMs }, () => this.#worker.run(placementId, requests))
+    const command: Command = { kind: 'run', key, expectedMs }
+    const { promise, resolve, reject } = Promise.withResolvers<HandOverReport>()
+    this.#sent.set(handOver, () => {
+      if (this.#commands.values().next().value === command) return
+      reject(new ChildGoneError(`worker ${this.id} has been at something else for too long`))
+    })
+    // An answer that comes after it was taken back is nobody's: another worker gives it.
+    this.#track(command, () => this.#worker.run(placementId, requests)).then(resolve, reject)
+    return promise
+  }
+
+  /** What waits behind a run that is out of proportion is given back to be handed to others; the run itself goes on. */
+  recallOverdue(): void {
+    if (!this.#isOverdue(RECALL_MS)) return
+    for (const takeBack of this.#sent.values()) takeBack()
   }
 
   /** The hand-over ended, however. */
@@ -136,6 +157,13 @@ export class Lane implements SessionWorker {
   /** The process is gone. */
   over(): void {
     this.#isOver = true
+  }
+
+  /** `slackMs`: what the clock and the way there and back may add. */
+  #isOverdue(slackMs: number): boolean {
+    const [oldest] = this.#commands
+    if (oldest?.kind !== 'run') return false
+    return this.#clock.now() - this.#busySince > TIMES_EXPECTED * oldest.expectedMs + slackMs
   }
 
   async #track<T>(command: Command, send: () => Promise<T>): Promise<T> {

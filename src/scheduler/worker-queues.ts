@@ -105,7 +105,10 @@ export class WorkerQueues<T extends QueueItem> implements WorkQueues<T> {
   /** Milliseconds until a request that came now would be done, were it served last. */
   expectedWaitMs(workerId: string, now: number): number {
     const worker = this.#workers.get(workerId)
-    return worker === undefined ? 0 : Math.max(0, worker.busyUntil - now) + worker.queue.expectedMs
+    if (worker === undefined) return 0
+    // What is overdue may be hanging: as long as it has been, as long it may still take.
+    const busyMs = worker.running.size === 0 ? 0 : Math.abs(worker.busyUntil - now)
+    return busyMs + worker.queue.expectedMs
   }
 
   /** Work for a worker that can take some: of its own queue, else from one where it would wait for longer than it takes here. */

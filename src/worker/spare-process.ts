@@ -7,6 +7,8 @@ export interface SpareOptions {
   readonly clock: Clock
   /** @throws Error when no process can be made at all */
   readonly make: () => WorkerProcess
+  /** Pause before another is made when one was taken. */
+  readonly restMs: number
   /** Pause before the next try when one does not come up or dies; `attempt` counts from 1. */
   readonly retryMs: (attempt: number) => number
 }
@@ -34,12 +36,14 @@ export class SpareProcess {
     }
   }
 
-  /** Hands the process over if it is ready, and makes another. */
+  /** Hands the process over if it is ready, and makes another in a while. */
   take(): WorkerProcess | undefined {
     const process = this.#process
     if (process?.isUp !== true) return undefined
     this.#process = undefined
-    this.start()
+    const { clock, restMs } = this.#options
+    if (restMs === 0) this.start()
+    else this.#retry = clock.after(restMs, () => this.start())
     return process
   }
 

@@ -37,6 +37,8 @@ export interface WorkerPoolOptions {
   readonly onUnfit?: (worker: Worker, error: unknown) => void
   /** Keeps one process ready for whoever needs a fresh one at once. */
   readonly keepsSpare?: boolean
+  /** Pause before the next one is made when it was taken; 0 unless said otherwise. */
+  readonly spareRestMs?: number
   /** How processes are made. */
   readonly spawn?: Spawn
   /** Entry file of the process; the worker's own unless a test says otherwise. */
@@ -59,11 +61,12 @@ export class WorkerPool {
   constructor(options: WorkerPoolOptions) {
     this.#options = options
     this.#random = options.random ?? Math.random
-    const { count, clock, keepsSpare = false } = options
+    const { count, clock, keepsSpare = false, spareRestMs = 0 } = options
     for (let i = 0; i < count; i++) this.#workers.set(`worker-${i}`, new Worker(`worker-${i}`, clock))
     if (keepsSpare) {
       this.#spare = new SpareProcess({
         clock,
+        restMs: spareRestMs,
         make: () => this.#make('spare'),
         retryMs: (attempt) => backoffMs(attempt, options.respawn, this.#random),
       })

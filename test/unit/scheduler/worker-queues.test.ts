@@ -61,6 +61,18 @@ describe('the queues of the workers', () => {
     assert.deepEqual([taken?.workerId, taken?.homeId, taken?.items.length], [other, home, 4])
   })
 
+  it('let others take what waits behind a run that is overdue by more than an open takes, as it may be hanging', () => {
+    const queues = bench(['w0', 'w1'], {
+      stealCost: () => ({ openMs: 15, hasPlacementHere: false, isMapped: true, privateBytes: 0 }),
+    })
+    const home = queues.enqueue(item('a')) ?? assert.fail()
+    const other = home === 'w0' ? 'w1' : 'w0'
+    assert.equal(queues.nextFor(home, 0).handOver?.expectedMs, 10)
+    queues.enqueue(item('a'))
+    assert.equal(queues.nextFor(other, 12).handOver, undefined, 'overdue by little')
+    assert.ok(queues.nextFor(other, 10 + 15 + 15).handOver)
+  })
+
   it('let an idle worker take what is open there as soon as the home is busy', () => {
     const queues = bench(['w0', 'w1'], {
       stealCost: () => ({ openMs: 1e9, hasPlacementHere: true, isMapped: true, privateBytes: 0 }),
