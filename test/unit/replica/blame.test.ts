@@ -67,6 +67,30 @@ describe('a crash under several requests', () => {
     await scene.end()
   })
 
+  it('is resolved in a spare of its own tenant where workers are kept apart', async () => {
+    const { scene, churn } = await open({ worker: { isolation: 'tenant' } })
+    const other = scene.model('bolt/churn', { probe: {}, isCompiled: true })
+    // Twice each: the spare serves a tenant for as long as nobody else wants it.
+    for (const version of [churn, churn, other, churn]) {
+      await scene.answered(version)
+      const home = scene.workers[0]
+      home?.runs.shut()
+      const suspects = await together(scene, version, ['d', 'e'])
+      home?.die()
+      home?.runs.open()
+      await scene.settle()
+      assert.ok(
+        suspects.every(({ ok }) => ok !== undefined),
+        states(suspects).join(),
+      )
+    }
+    assert.deepEqual(
+      scene.spare.lives.map(({ domain }) => domain),
+      ['acme', 'bolt', 'acme'],
+    )
+    await scene.end()
+  })
+
   it('ends the requests that there is no room to run alone, and says why', async () => {
     const { scene, churn } = await open({ memoryBytes: 3 * MiB })
     const all = await together(scene, churn, ['a', 'poison'])
