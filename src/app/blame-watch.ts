@@ -3,7 +3,7 @@ import type { EventLog } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { BlameWatch } from './blame-rooms.ts'
 
-export function blameWatch(log: EventLog, metrics: Metrics): BlameWatch {
+export function blameWatch(log: EventLog, metrics: Metrics, onReleased: (key: string) => void): BlameWatch {
   const strikes = metrics.counter('modelmux_strikes_total')
   const suspects = metrics.counter('modelmux_suspects_total')
   return {
@@ -19,7 +19,10 @@ export function blameWatch(log: EventLog, metrics: Metrics): BlameWatch {
     onQuarantined: ({ key, code, message, strikes: all }, file) => {
       log.event('model.quarantined', { key, code, reason: message, strikes: all.length, file })
     },
-    onReleased: ({ key }, reason) => log.event('model.released', { key, reason }),
+    onReleased: ({ key }, reason) => {
+      log.event('model.released', { key, reason })
+      onReleased(key)
+    },
     onQuarantineUnwritten: ({ key }, err) => log.event('quarantine.unwritten', { key, err }),
   }
 }

@@ -64,6 +64,8 @@ export interface ReplicaDeps {
   /** A version became resident, or ceased to be. */
   readonly onResident: (version: ModelVersion) => void
   readonly onGone: (version: ModelVersion) => void
+  /** A key is not refused any more. */
+  readonly onReleased: (key: string) => void
 }
 
 /** A replica with the parts that its owner starts, watches and stops. */
@@ -155,7 +157,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     },
     random: Math.random,
     watch: {
-      ...blameWatch(log, metrics),
+      ...blameWatch(log, metrics, deps.onReleased),
       onCacheEvent,
       ...(loadSpans !== undefined && { onWait: (key, span) => loadSpans.waits(key, span) }),
       onLoadEnded: (version, load, error) => {

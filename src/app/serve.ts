@@ -177,6 +177,7 @@ async function startGateway(base: Base): Promise<Behind> {
     keyOf: (name, number) => keyIn(registry, name, number),
     onResident: (one) => rollouts.watch(one),
     onGone: (one) => rollouts.forget(one),
+    onReleased: (key) => rollouts.again(key),
   })
   const { replica, quarantine } = running
   filesDamaged = (paths) => running.filesDamaged(paths)

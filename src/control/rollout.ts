@@ -39,6 +39,8 @@ interface Rollout {
   readonly to: ModelVersion
   failures: number
   retry?: Timer
+  /** It failed for a reason that lasts. */
+  isGivenUp: boolean
 }
 
 /** What these say of a version's bytes holds until there are others. */
@@ -104,6 +106,16 @@ export class Rollouts {
     }
   }
 
+  /** What stood in a version's way is gone: a rollout to it that had been given up is tried again. */
+  again(key: string): void {
+    for (const [text, rollout] of this.#underWay) {
+      // One that waits for its next try, or is at it, needs no word.
+      if (rollout.to.key !== key || !rollout.isGivenUp || this.#isClosed) continue
+      rollout.isGivenUp = false
+      detach(this.#roll(text, rollout))
+    }
+  }
+
   get underWay(): number {
     return this.#underWay.size
   }
@@ -120,7 +132,7 @@ export class Rollouts {
       this.#drop(text, from.name)
       return
     }
-    const rollout: Rollout = { ref, from, to, failures: 0 }
+    const rollout: Rollout = { ref, from, to, failures: 0, isGivenUp: false }
     this.#cancel(text)
     this.#underWay.set(text, rollout)
     this.#options.onEvent('rollout.started', { ref: text, from: from.key, to: to.key })
@@ -134,7 +146,8 @@ export class Rollouts {
       await load(rollout.to)
     } catch (thrown) {
       const { code, message } = asGatewayError(thrown)
-      const retryMs = LASTING.has(code) ? undefined : this.#tryAgain(text, rollout)
+      rollout.isGivenUp = LASTING.has(code)
+      const retryMs = rollout.isGivenUp ? undefined : this.#tryAgain(text, rollout)
       onEvent('rollout.failed', {
         ...fields,
         code,

@@ -3,7 +3,7 @@
  * records go to disk behind a request's back, so that a restart refuses the same keys. A record whose file somebody removed is
  * released within `LOOK_MS`.
  */
-import { hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
@@ -269,5 +269,7 @@ export class Quarantine {
 }
 
 function digestOf({ body }: RequestBody): string {
-  return hash('sha256', body.length === 1 && body[0] !== undefined ? body[0] : Buffer.concat(body), 'hex')
+  const digest = createHash('sha256')
+  for (const chunk of body) digest.update(chunk)
+  return digest.digest('hex')
 }

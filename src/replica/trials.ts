@@ -95,6 +95,8 @@ export class Trials {
 
   /** Is one of the model's requests being tried, or about to be? */
   isTrying(key: string): boolean {
+    // Asked for every model at every look at the queues, and nearly always there is nobody.
+    if (!this.#isRunning) return false
     return this.#current === key || this.#waiting.some(({ request }) => request.key === key)
   }
 

@@ -131,6 +131,22 @@ describe('a rollout', () => {
     assert.equal(scene.rollouts.resolve(LATEST).key, THREE.key)
   })
 
+  it('to a version that is quarantined leaves the old one serving, and is tried again when that is released', async () => {
+    const scene = new Scene()
+    scene.becomeResident(ONE)
+    scene.versions.push(TWO)
+    scene.rollouts.refresh('acme/churn')
+    scene.rollouts.again(TWO.key)
+    await scene.endLoad(TWO, new GatewayError('MODEL_QUARANTINED', 'it crashed twice'))
+    assert.equal(scene.rollouts.resolve(LATEST).key, ONE.key)
+    assert.deepEqual(scene.events, ['rollout.started', 'rollout.failed'])
+    scene.rollouts.again(THREE.key)
+    scene.rollouts.again(TWO.key)
+    await scene.endLoad(TWO)
+    assert.equal(scene.rollouts.resolve(LATEST).key, TWO.key)
+    assert.equal(scene.rollouts.underWay, 0)
+  })
+
   it('is tried again, later each time, when it failed for a reason that may pass', async () => {
     const scene = new Scene()
     scene.becomeResident(ONE)

@@ -34,6 +34,22 @@ describe('the error table', () => {
     }
   })
 
+  it('holds failures against a model, a tenant or the replica exactly where they are theirs', () => {
+    const against = (whom: string) => ROWS.filter(([, row]) => row.countsAgainst === whom).map(([code]) => code)
+    assert.deepEqual(against('model'), [
+      'ARTIFACT_INVALID',
+      'ARTIFACT_CORRUPT',
+      'MODEL_QUARANTINED',
+      'ARTIFACT_UNREACHABLE',
+      'INFERENCE_FAILED',
+      'WORKER_CRASHED',
+      'MODEL_LOAD_FAILED',
+      'MODEL_TOO_LARGE',
+    ])
+    assert.deepEqual(against('tenant'), ['QUOTA_EXCEEDED'])
+    assert.deepEqual(against('replica'), ['INTERNAL', 'REPLICA_UNREACHABLE', 'DEVICE_UNAVAILABLE'])
+  })
+
   it('asks to come back later only where time can help', () => {
     for (const [code, row] of ROWS) {
       if (row.status === 503 || row.status === 429) assert.notEqual(row.retry, 'no', code)
