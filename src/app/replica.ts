@@ -38,6 +38,7 @@ import { DeviceWatch, deviceBudgetBytes } from './device-watch.ts'
 import { budgetBytes, systemMappings, workerLimits } from './memory-limits.ts'
 import type { ReplicaOverview } from './overview.ts'
 import { replicaOverview } from './overview.ts'
+import { PinReader } from './pin-reader.ts'
 import { observeReplica } from './replica-metrics.ts'
 import type { ReplicaRooms } from './replica-rooms.ts'
 import { replicaRooms } from './replica-rooms.ts'
@@ -271,6 +272,13 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     onFailed: (worker, reason, err) => log.event('worker.recycle-failed', { worker, reason, err }),
   })
 
+  const pinReader = new PinReader({
+    clock,
+    everyMs: config.cache.pinRereadMs,
+    pinned: () => [...residents].filter(([key]) => table.isPinned(key)).map(([, { manifest }]) => manifest),
+    pageIn: (manifest) => artifacts.pageIn(manifest),
+  })
+
   function onCacheEvent(event: CacheEvent): void {
     if (event.kind === 'evicted') {
       counters.evictions.with({ reason: 'memory' }).add()
@@ -318,6 +326,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     prober.close()
     guard.close()
     vitals.close()
+    pinReader.close()
     recycler.close()
     const isWhole = await rooms.stop(timeoutMs)
     await Promise.all([pool.close(workerConfig.stopGraceMs), spare.close(workerConfig.stopGraceMs)])
@@ -340,6 +349,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
   })
   await pool.start().catch(async (error: unknown) => {
     vitals.close()
+    pinReader.close()
     await pool.close(0)
     throw error
   })

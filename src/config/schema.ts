@@ -113,6 +113,10 @@ const cache = section('Compiled artifacts on disk, open models in memory.', {
     'model ids (name, name:version or name@alias)',
     refProblem,
   ),
+  pinRereadMs: milliseconds(
+    60_000,
+    'Pause between two looks whether the files of pinned models are still in memory; what is not is read again. 0 = never.',
+  ),
   diskBytes: bytes(50 * GiB, 'Disk space for artifacts; the least recently used ones go first.', { min: 16 * MiB }),
   minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts leave free.'),
   failure: group('Back-off of loads that failed for a passing reason.', {
