@@ -12,13 +12,21 @@ import { detach } from '../lib/detach.ts'
 import type { ArtifactRoom, ClientRequest, Compiled, PagedIn, ProbeSource } from './artifact-room.ts'
 import { connectToOwner, FolderInUseError } from './folder-lock.ts'
 import type { FolderTerms } from './folder-terms.ts'
-import type { HelloReply, RemoteSource, UnchangedQuestion } from './owner-protocol.ts'
+import type { HelloReply, OwnerEvent, RemoteSource, UnchangedQuestion } from './owner-protocol.ts'
 import { OWNER_CALLS } from './owner-protocol.ts'
 import type { ArtifactSource } from './source.ts'
 import { waitFor } from './wait-for.ts'
 
 /** The owner is gone or going, and what was asked of it is to be asked of the next. */
 export class OwnerGoneError extends Error {}
+
+export interface GuestOptions {
+  /** Absolute path of the cache folder. */
+  readonly dir: string
+  readonly terms: FolderTerms
+  /** Files that were found not to be what was written, relative to the folder. */
+  readonly onCorrupt: (paths: readonly string[]) => void
+}
 
 export class ArtifactGuest implements ArtifactRoom {
   readonly #dir: string
@@ -28,24 +36,26 @@ export class ArtifactGuest implements ArtifactRoom {
   readonly #asked = new Map<number, ArtifactSource>()
   #lastAsk = 0
 
-  private constructor(dir: string, socket: Socket) {
+  private constructor({ dir, onCorrupt }: GuestOptions, socket: Socket) {
     this.#dir = dir
     this.#socket = socket
-    this.#calls = new ChildCalls(socket, (payload) => this.#answer(payload))
+    this.#calls = new ChildCalls(socket, (payload) => {
+      const event = JSON.parse(payload.toString()) as OwnerEvent
+      if ('corrupt' in event) onCorrupt(event.corrupt)
+      else this.#answer(event)
+    })
     this.gone = new Promise((resolve) => void socket.once('close', () => resolve()))
   }
 
   /** Resolves when the owner is gone, or the connection was closed here. */
   readonly gone: Promise<void>
 
-  /**
-   * `dir`: absolute path of the cache folder. @returns undefined when nobody owns it just now
-   * @throws FolderInUseError when the owner does not take this process
-   */
-  static async join(dir: string, terms: FolderTerms): Promise<ArtifactGuest | undefined> {
+  /** @returns undefined when nobody owns the folder just now. @throws FolderInUseError when the owner does not take this process */
+  static async join(options: GuestOptions): Promise<ArtifactGuest | undefined> {
+    const { dir, terms } = options
     const socket = await connectToOwner(dir)
     if (socket === undefined) return undefined
-    const guest = new ArtifactGuest(dir, socket)
+    const guest = new ArtifactGuest(options, socket)
     try {
       const { refusal } = await guest.#call<HelloReply>(OWNER_CALLS.hello, { terms })
       if (refusal === undefined) return guest
@@ -145,8 +155,7 @@ export class ArtifactGuest implements ArtifactRoom {
     }
   }
 
-  #answer(payload: Buffer): void {
-    const { ask, question } = JSON.parse(payload.toString()) as UnchangedQuestion
+  #answer({ ask, question }: UnchangedQuestion): void {
     const source = this.#asked.get(ask)
     const tell = (isUnchanged: boolean) => this.#tell(OWNER_CALLS.unchanged, { question, isUnchanged })
     if (source === undefined) tell(false)

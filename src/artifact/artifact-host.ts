@@ -18,11 +18,11 @@ import type {
   HelloCall,
   HelloReply,
   InspectCall,
+  OwnerEvent,
   ProbeCallOfGuest,
   RecheckCall,
   RemoteSource,
   UnchangedCall,
-  UnchangedQuestion,
 } from './owner-protocol.ts'
 import { OWNER_CALLS } from './owner-protocol.ts'
 import type { ArtifactSource } from './source.ts'
@@ -63,6 +63,11 @@ export class ArtifactHost {
     })
   }
 
+  /** Sessions that guests have open may have mapped these. */
+  tellCorrupt(paths: readonly string[]): void {
+    for (const guest of this.#guests) guest.tell({ corrupt: paths })
+  }
+
   /** From now on guests are told that the owner is leaving. */
   close(): void {
     this.#isClosed = true
@@ -96,6 +101,10 @@ class Guest {
       () => this.#leave(),
     )
     this.#say = say
+  }
+
+  tell(event: OwnerEvent): void {
+    this.#say(Buffer.from(JSON.stringify(event)))
   }
 
   async #handle(kind: number, payload: Buffer): Promise<unknown> {
@@ -193,7 +202,7 @@ class Guest {
         this.#questions.delete(question)
         resolve(isUnchanged)
       })
-      this.#say(Buffer.from(JSON.stringify({ ask, question } satisfies UnchangedQuestion)))
+      this.tell({ ask, question })
     })
   }
 

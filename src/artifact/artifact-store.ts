@@ -161,12 +161,12 @@ export class ArtifactStore implements ArtifactRoom {
   compile(source: ArtifactSource, signal?: AbortSignal): Promise<Compiled> {
     const manifest = this.find(source.sourceId)
     if (manifest !== undefined) return Promise.resolve({ manifest, timings: {} })
-    return waitFor(this.#maker.compile(source), signal)
+    return waitFor(this.#growing(this.#maker.compile(source)), signal)
   }
 
   async recheck(source: ArtifactSource, { body, jsonBytes }: ClientRequest): Promise<Manifest> {
     const sent = { body: body.toString('base64'), ...(jsonBytes === undefined ? {} : { jsonBytes }) }
-    return (await this.#maker.recheck(source, sent)).manifest
+    return (await this.#growing(this.#maker.recheck(source, sent))).manifest
   }
 
   probe(artifact: string, source: ProbeSource): Promise<Manifest> {
@@ -294,8 +294,14 @@ export class ArtifactStore implements ArtifactRoom {
     for (const path of [manifest.file, ...manifest.blobs.map((blob) => blobPath(blob.digest))]) {
       this.#pager.markWarm(join(this.#dir, path))
     }
-    this.#collector.grown()
     return kept
+  }
+
+  /** Evicts for what was made, but not before whoever asked for it could hold it. */
+  async #growing<T>(making: Promise<T>): Promise<T> {
+    const made = await making
+    this.#parts.clock.after(0, () => this.#collector.grown())
+    return made
   }
 
   async #digest(

@@ -54,7 +54,15 @@ export interface ProbeCallOfGuest extends ArtifactCall, Pick<ArtifactSource, 'te
 
 export type InspectCall = Pick<ArtifactSource, 'tenant' | 'dir' | 'modelFile'>
 
-/** The owner's question: are the files of source `ask` still those that were staged? */
+/** What the owner says unasked. */
+export type OwnerEvent = UnchangedQuestion | CorruptNews
+
+/** These files, relative to the cache folder, were not what was written, and are gone. */
+export interface CorruptNews {
+  readonly corrupt: readonly string[]
+}
+
+/** Are the files of source `ask` still those that were staged? */
 export interface UnchangedQuestion {
   readonly ask: number
   readonly question: number

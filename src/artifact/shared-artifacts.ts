@@ -235,8 +235,15 @@ export class SharedArtifacts implements ArtifactRoom {
     const options = this.#options
     try {
       await options.onOwned?.()
-      const store = await ArtifactStore.open({ ...options, evictAfterMs: this.#wasMember ? EVICT_AFTER_MS : 0 })
-      const host = new ArtifactHost({
+      const store = await ArtifactStore.open({
+        ...options,
+        evictAfterMs: this.#wasMember ? EVICT_AFTER_MS : 0,
+        onCorrupt: (paths) => {
+          options.onCorrupt?.(paths)
+          host.tellCorrupt(paths)
+        },
+      })
+      const host: ArtifactHost = new ArtifactHost({
         store,
         terms: this.#terms,
         clock: options.clock,
@@ -261,7 +268,11 @@ export class SharedArtifacts implements ArtifactRoom {
   }
 
   async #join(): Promise<Membership | undefined> {
-    const guest = await ArtifactGuest.join(this.#dir, this.#terms)
+    const guest = await ArtifactGuest.join({
+      dir: this.#dir,
+      terms: this.#terms,
+      onCorrupt: (paths) => this.#options.onCorrupt?.(paths),
+    })
     if (guest === undefined) return undefined
     const membership: Membership = { role: 'guest', room: guest, leave: () => guest.close() }
     detach(guest.gone.then(() => this.#lose(membership)))

@@ -65,7 +65,7 @@ export class StoreFixture {
 }
 
 /** Opens an artifact as a worker does. */
-export function openArtifact(store: ArtifactStore, manifest: Manifest): Promise<EngineSession> {
+export function openArtifact(store: Pick<ArtifactStore, 'fileOf'>, manifest: Manifest): Promise<EngineSession> {
   const options =
     manifest.form === 'mapped'
       ? mappedOptions({ isPacked: false, intraOpThreads: 1 })
@@ -75,7 +75,7 @@ export function openArtifact(store: ArtifactStore, manifest: Manifest): Promise<
 
 /** The artifact answers what the model's own arithmetic says, for a few batches. */
 export async function assertAnswers(
-  store: ArtifactStore,
+  store: Pick<ArtifactStore, 'fileOf'>,
   manifest: Manifest,
   { inputs, expected }: CheckedModel,
   batches: readonly number[] = [1, 3],
