@@ -16,6 +16,11 @@ export interface ConnectionsOptions {
 /** Why a connection was closed right after it came. */
 export type RefusedBecause = 'full' | 'address'
 
+/**
+ * Requests that a client may send ahead of the answer under way. All that come in one packet are begun before the first answer can hold
+ * them back, and a packet has room for thousands whose answers are a thousand times as large.
+ */
+const MAX_AHEAD = 100
 /** How often idle connections are closed to make room: a look at all of them costs time. */
 const MAKE_ROOM_MS = 1000
 
@@ -60,12 +65,21 @@ export class Connections {
       return false
     }
     // It waits for the answers to requests before it.
-    if (response.socket === null) {
-      const queued = this.#queued.get(socket) ?? this.#queueOf(socket)
+    return response.socket !== null || this.#queue(socket, response)
+  }
+
+  #queue(socket: Socket, response: ServerResponse): boolean {
+    const queued = this.#queued.get(socket) ?? this.#queueOf(socket)
+    if (queued.size < MAX_AHEAD) {
       queued.add(response)
       response.once('close', () => queued.delete(response))
+      return true
     }
-    return true
+    // A connection may be closed after any answer; clients ask again for what has none.
+    const [last = response] = [...queued].slice(-1)
+    this.endAfter(last.req, last)
+    response.destroy()
+    return false
   }
 
   /** The answer to this request is the last on its connection. */

@@ -1,5 +1,4 @@
 /** Compressed request bodies: gzip and deflate (a zlib stream, as HTTP means it), expanded to a bounded size, few at once. */
-import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
 import { GatewayError } from '../domain/errors.ts'
 import { printable } from '../domain/model-ref.ts'
@@ -7,7 +6,7 @@ import { Semaphore } from '../lib/semaphore.ts'
 import type { Body, ReceiveBudget } from './read-body.ts'
 import { bodyTooLarge, receivingTooMuch } from './read-body.ts'
 
-const EXPANDERS = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), deflate: promisify(inflate) } as const
+const EXPANDERS = { gzip: gunzip, 'x-gzip': gunzip, deflate: inflate } as const
 
 /** Undefined for a body that is not compressed. */
 export type Encoding = keyof typeof EXPANDERS | undefined
@@ -72,12 +71,32 @@ export class Expander {
 /** @throws GatewayError BODY_TOO_LARGE as soon as the output passes `maxBytes`, BAD_REQUEST for broken data */
 async function expand(body: Body, encoding: NonNullable<Encoding>, maxBytes: number): Promise<Body> {
   try {
-    const expanded = await EXPANDERS[encoding](Buffer.concat(body.chunks), { maxOutputLength: maxBytes })
+    const expanded = await expandWhole(Buffer.concat(body.chunks), encoding, maxBytes)
     return { chunks: [expanded], bytes: expanded.length }
   } catch (cause) {
     if (isTooLarge(cause)) throw bodyTooLarge(maxBytes, 'the decompressed body')
     throw new GatewayError('BAD_REQUEST', `the body is not ${encoding} as its Content-Encoding says`, {}, { cause })
   }
+}
+
+/** Rejects also when bytes follow the end of the compressed data: zlib passes over them, and they could say anything. */
+function expandWhole(bytes: Buffer, encoding: NonNullable<Encoding>, maxOutputLength: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    // With `info`, the result comes with the stream that made it, which the types do not say.
+    const done = (error: Error | null, result: unknown): void => {
+      if (error !== null) {
+        reject(error)
+        return
+      }
+      const { buffer, engine } = result as {
+        readonly buffer: Buffer
+        readonly engine: { readonly bytesWritten: number }
+      }
+      if (engine.bytesWritten === bytes.length) resolve(buffer)
+      else reject(new Error(`${bytes.length - engine.bytesWritten} bytes follow the compressed data`))
+    }
+    EXPANDERS[encoding](bytes, { maxOutputLength, info: true }, done)
+  })
 }
 
 function isTooLarge(error: unknown): boolean {

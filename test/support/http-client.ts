@@ -30,6 +30,14 @@ export class HttpClient {
     this.#port = port
   }
 
+  /** Connections kept for requests to come, and those under way. */
+  get connections(): number {
+    const { freeSockets, sockets } = this.#agent
+    return [freeSockets, sockets]
+      .flatMap((some) => Object.values(some))
+      .reduce((sum, list) => sum + (list?.length ?? 0), 0)
+  }
+
   get(path: string): Promise<Answer> {
     return this.send({ path })
   }
