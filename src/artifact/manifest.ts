@@ -33,31 +33,40 @@ export function parseManifest(text: string, artifact: string): Manifest | undefi
   return value
 }
 
-/** Written by us and by rename, so only what a stray edit or another version could break is looked at. */
+/** Written by us and by rename, so only what a stray edit or another version could break is looked at; whatever that left there. */
 function isManifest(value: unknown): value is Manifest {
-  if (typeof value !== 'object' || value === null) return false
-  const manifest = value as Partial<Manifest>
+  const { format, artifact, fingerprint, form, file, graph, blobs, files = [], signature } = fieldsOf(value)
+  const { inputs, outputs } = fieldsOf(signature)
   return (
-    manifest.format === FORMAT &&
-    typeof manifest.artifact === 'string' &&
-    typeof manifest.fingerprint === 'object' &&
-    (manifest.form === 'mapped' || manifest.form === 'plain') &&
-    typeof manifest.file === 'string' &&
-    isInside(manifest.file) &&
-    isDigest(manifest.graph?.digest ?? '') &&
-    hasBlobs(manifest) &&
-    (manifest.files ?? []).every(({ path, digest }) => isInside(path) && isDigest(digest)) &&
-    Array.isArray(manifest.signature?.inputs) &&
-    Array.isArray(manifest.signature.outputs)
+    format === FORMAT &&
+    typeof artifact === 'string' &&
+    typeof fingerprint === 'object' &&
+    fingerprint !== null &&
+    (form === 'mapped' || form === 'plain') &&
+    isInside(file) &&
+    hasDigest(graph) &&
+    isListOf(blobs, (blob) => hasDigest(blob) && Number.isSafeInteger(fieldsOf(blob).bytes)) &&
+    isListOf(files, (one) => hasDigest(one) && isInside(fieldsOf(one).path)) &&
+    Array.isArray(inputs) &&
+    Array.isArray(outputs)
   )
 }
 
-function isInside(path: string): boolean {
-  return !path.startsWith('/') && !path.split('/').includes('..')
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
 }
 
-function hasBlobs({ blobs }: Partial<Manifest>): boolean {
-  return blobs?.every(({ digest, bytes }) => isDigest(digest) && Number.isSafeInteger(bytes)) ?? false
+function isListOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isItem)
+}
+
+function hasDigest(value: unknown): boolean {
+  const { digest } = fieldsOf(value)
+  return typeof digest === 'string' && isDigest(digest)
+}
+
+function isInside(path: unknown): boolean {
+  return typeof path === 'string' && !path.startsWith('/') && !path.split('/').includes('..')
 }
 
 /** Undefined when what is there cannot be used. @throws the file system's error when it does not say what is there */

@@ -48,6 +48,8 @@ export function nameProblem(name: string): string | undefined {
     const problem = segmentProblem(segment)
     if (problem !== undefined) return problem
   }
+  if (segments.length > 2 && segments.at(-2) === 'versions')
+    return `'versions' before its last segment would make that a version in a URL`
   if (ROUTE_WORDS.has(segments.at(-1) ?? '')) return `its last segment '${segments.at(-1)}' is a word of the URL`
   return undefined
 }

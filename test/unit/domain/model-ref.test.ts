@@ -81,6 +81,12 @@ describe('parseModelRef', () => {
     }
   })
 
+  it('refuses a name that a URL would read as a version of another', () => {
+    for (const name of ['acme/versions/7', 'a/b/versions/x'])
+      assert.match(nameProblem(name) ?? '', /a version in a URL/)
+    for (const name of ['versions/7', 'acme/versions/a/b']) assert.equal(nameProblem(name), undefined)
+  })
+
   it('gives back every ref that it formats', () => {
     const segment = fc.stringMatching(/^[a-zA-Z0-9_.äß模 -]{1,30}$/)
     const name = fc
