@@ -4,6 +4,10 @@
  * who finds out.
  */
 import { join } from 'node:path'
+import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
+import { asGatewayError } from '../domain/errors.ts'
+import { printable } from '../domain/model-ref.ts'
+import type { Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
 import { mappedOptions, plainOptions, withoutCpu } from '../engine/session-options.ts'
 import { findSample } from './check.ts'
@@ -51,6 +55,22 @@ async function openOnDevice(
   }
 }
 
+/** What the CPU runs and the device does not is refused: with FP16 on a GPU without it, every request would fail. */
+async function runOnDevice(
+  { device }: CompileCall,
+  session: EngineSession,
+  inputs: readonly Tensor[],
+): Promise<Tensor[]> {
+  try {
+    return await session.run(inputs)
+  } catch (error) {
+    if (isDeviceOutOfMemory(error)) throw error
+    const { message, cause } = asGatewayError(error)
+    const words = cause instanceof Error ? printable(cause.message.split('\n', 1)[0] ?? '') : message
+    throw refusal(`the model runs on the CPU and not on ${device}: ${words}; serve it from a CPU`, undefined, error)
+  }
+}
+
 async function differenceFromCpu(
   call: CompileCall,
   { signature }: Pick<CompileReply, 'signature'>,
@@ -70,7 +90,7 @@ async function differenceFromCpu(
     if (found === undefined) return undefined
     const { inputs, answers } = found.sample
     const tolerance = { relative: call.maxDeviation, ofDeviation: call.maxDeviation }
-    const problem = differenceOf(await session.run(inputs), answers, tolerance)
+    const problem = differenceOf(await runOnDevice(call, session, inputs), answers, tolerance)
     // A model that does not agree with itself (random operators) cannot be held against anything.
     return problem === undefined || differenceOf(await cpu.run(inputs), answers, tolerance) !== undefined
       ? undefined

@@ -60,10 +60,13 @@ export class DeviceLedger {
     this.#known.set(artifact, withActivations(weightBytes))
   }
 
-  /** It ran out of memory, by so many bytes if that is known: from now on it is taken to need them too. @returns what it needs now */
+  /**
+   * It ran out of memory, by so many bytes if that is known: from now on it is taken to need them too. At most twice what it needed,
+   * and never more than there is: a single absurd request must not make it a model that fits nowhere. @returns what it needs now
+   */
   raise(manifest: Pick<Manifest, 'artifact' | 'graph' | 'blobs'>, missing: number | undefined): number {
     const before = this.expectedBytes(manifest)
-    const raised = before + Math.ceil(missing ?? before * RAISE_SHARE)
+    const raised = Math.min(this.budgetBytes, before + Math.ceil(Math.min(missing ?? before * RAISE_SHARE, before)))
     this.#known.set(manifest.artifact, raised)
     return raised
   }

@@ -10,8 +10,9 @@ import { printable } from '../domain/model-ref.ts'
 /**
  * `memory`: there was not enough of it just then; the session and the process are sound. `poisoned`: every later call of the process
  * fails too, as after an illegal access in a kernel; the model that ran may be to blame. `lost`: the device went away, which no model does.
+ * `limit`: one tensor was larger than the device takes at all, however empty it is.
  */
-export type DeviceTrouble = 'memory' | 'poisoned' | 'lost'
+export type DeviceTrouble = 'memory' | 'poisoned' | 'lost' | 'limit'
 
 interface Row {
   readonly trouble: DeviceTrouble
@@ -50,7 +51,8 @@ const TROUBLES: readonly Row[] = [
     words: /CU(?:BLAS|FFT|RAND|SPARSE|SOLVER)_(?:STATUS_)?ALLOC(?:ATION)?_FAILED|CUDNN_STATUS_ALLOC_FAILED/,
   },
   // What cuBLAS and cuDNN say when there is no room for their own handles and workspaces.
-  { trouble: 'memory', words: /CU(?:BLAS|DNN)_STATUS_NOT_INITIALIZED|buffer size \(?\d+\)? exceeds/i },
+  { trouble: 'memory', words: /CU(?:BLAS|DNN)_STATUS_NOT_INITIALIZED/ },
+  { trouble: 'limit', words: /buffer size \(\d+\) exceeds|exceeds the max(?:imum)? (?:storage )?buffer/i },
 ]
 
 /** Undefined when the words are of something else. */
@@ -59,7 +61,7 @@ export function deviceTrouble(text: string): DeviceTrouble | undefined {
 }
 
 const REQUESTED =
-  /(?:requested buffer of size|smaller than requested bytes of|trying to allocate|allocation of size) (\d+)/i
+  /(?:requested buffer of size|smaller than requested bytes of|trying to allocate|allocation of size|buffer size) \(?(\d+)/i
 
 /** Bytes of the allocation that failed, where the words have it. */
 export function requestedBytes(text: string): number | undefined {

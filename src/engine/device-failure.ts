@@ -1,7 +1,7 @@
 /** What a failed call means for a process whose sessions are on a GPU. */
 import { writeSync } from 'node:fs'
 import { deviceOutOfMemory } from '../domain/device-memory.ts'
-import type { GatewayError } from '../domain/errors.ts'
+import { GatewayError } from '../domain/errors.ts'
 import { deviceTrouble, requestedBytes, textOf } from './device-errors.ts'
 
 const STDERR = 2
@@ -16,9 +16,21 @@ export function failOnDevice(when: 'open' | 'run', thrown: unknown): GatewayErro
   const text = textOf(thrown)
   const trouble = deviceTrouble(text)
   if (trouble === 'memory') return deviceOutOfMemory(when, requestedBytes(text), thrown)
+  if (trouble === 'limit') return beyondLimit(requestedBytes(text), thrown)
   if (trouble === undefined) return undefined
   // The last words of the process, past every buffer.
   writeSync(STDERR, `the GPU is ${trouble}, this process ends: ${text.split('\n', 1)[0] ?? ''}\n`)
   process.kill(process.pid, trouble === 'lost' ? 'SIGKILL' : 'SIGABRT')
   return undefined
+}
+
+/** 507 that time does not help with, and that says nothing of what the device holds. */
+function beyondLimit(bytes: number | undefined, cause: unknown): GatewayError {
+  const size = bytes === undefined ? '' : ` of ${bytes} bytes`
+  return new GatewayError(
+    'CAPACITY_EXHAUSTED',
+    `a tensor${size} is larger than the GPU takes; send fewer rows`,
+    {},
+    { cause },
+  )
 }

@@ -87,7 +87,7 @@ export class DeviceRoom {
     const { key, workerId, id } = placement
     onOutOfMemory(key, 'run', error)
     const needed = ledger.raise(manifest, bytesNotHad(error))
-    if (placement.status.s === 'open') ledger.settle(id, Math.min(needed, ledger.budgetBytes))
+    if (placement.status.s === 'open') ledger.settle(id, needed)
     const now = clock.now()
     const recent = (this.#troubles.get(workerId) ?? []).filter((at) => now - at < TROUBLES_MS)
     recent.push(now)

@@ -69,7 +69,7 @@ function convolutions(customer: number): OnnxModel {
   return graph.answer('y', ['N', CLASSES])
 }
 
-/** ids INT64 [N, T] to y [N, 8]: embeddings, one head of attention, the Gaussian unit, the mean over tokens. */
+/** ids INT64 [N, T] to y [N, 8]: embeddings, one head of attention, the mean over tokens. */
 function attention(customer: number): OnnxModel {
   const graph = new Weighted('attention', customer)
   const ids = graph.input('ids', DATA_TYPE.INT64, ['N', 'T'])
@@ -81,11 +81,7 @@ function attention(customer: number): OnnxModel {
   const scores = graph.node('Div', [graph.node('MatMul', [query ?? '', turned]), graph.scalar('scale', HIDDEN ** 0.5)])
   const weights = graph.node('Softmax', [scores], { attributes: { axis: int(-1) } })
   const mixed = graph.norm('norm1', graph.node('Add', [embedded, graph.node('MatMul', [weights, value ?? ''])]))
-  const up = graph.node('MatMul', [mixed, graph.random('up', [HIDDEN, 4 * HIDDEN])])
-  const erf = graph.node('Erf', [graph.node('Div', [up, graph.scalar('root_two', Math.SQRT2)])])
-  const bent = graph.node('Mul', [up, graph.node('Add', [erf, graph.scalar('one', 1)])])
-  const down = graph.node('MatMul', [bent, graph.random('down', [4 * HIDDEN, HIDDEN])])
-  const mean = graph.node('ReduceMean', [down], { attributes: { axes: ints([1]), keepdims: int(0) } })
+  const mean = graph.node('ReduceMean', [mixed], { attributes: { axes: ints([1]), keepdims: int(0) } })
   graph.node('Gemm', [mean, graph.random('head', [HIDDEN, CLASSES])], { outputs: ['y'] })
   return graph.answer('y', ['N', CLASSES])
 }
@@ -113,6 +109,17 @@ function halves(customer: number): OnnxModel {
   const hidden = graph.node('Relu', [graph.node('MatMul', [x, graph.half('w0', [FEATURES, WIDTH])])])
   graph.node('MatMul', [hidden, graph.half('w1', [WIDTH, CLASSES])], { outputs: ['y'] })
   graph.output('y', DATA_TYPE.FLOAT16, ['N', CLASSES])
+  return modelOf(graph.finish())
+}
+
+/** count INT64 [1] to y [1]: a tensor of so many FP32, made and summed on the device. For asking it for more memory than it has. */
+export function growing(): OnnxModel {
+  const graph = new GraphBuilder('growing')
+  const count = graph.input('count', DATA_TYPE.INT64, [1])
+  const grown = graph.node('Expand', [graph.weights('one', [1], Float32Array.of(1)), count])
+  const doubled = graph.node('Add', [grown, grown])
+  graph.node('ReduceMax', [doubled], { attributes: { axes: ints([0]), keepdims: int(1) }, outputs: ['y'] })
+  graph.output('y', DATA_TYPE.FLOAT, [1])
   return modelOf(graph.finish())
 }
 

@@ -28,6 +28,9 @@ const WORDS: Readonly<Record<DeviceTrouble | 'none', readonly string[]>> = {
     'NVRM: Xid (PCI:0000:65:00): 31, pid=123, MMU Fault',
     'CUDNN failure 8: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0',
   ],
+  limit: [
+    'WebGPU validation failed. Buffer size (2147483648) exceeds the max buffer size limit (1073741824).\n - While calling [Device].CreateBuffer([BufferDescriptor]).',
+  ],
   lost: [
     'WebGPU device lost (1): vkQueueSubmit failed with VK_ERROR_DEVICE_LOST',
     'the device was lost',
