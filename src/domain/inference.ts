@@ -85,6 +85,8 @@ export interface Tally {
 /** A model's structure, and what is known of its compiled form if there is one. */
 export interface Inspection {
   readonly signature: Signature
+  /** Number of the GPU that it runs on; absent = none. */
+  readonly gpu?: number
   readonly artifact?: {
     readonly form: 'mapped' | 'plain'
     readonly plainReason?: string

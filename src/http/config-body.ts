@@ -26,7 +26,7 @@ export interface ConfigTensor {
   readonly dims: readonly number[]
 }
 
-export function configBody({ name, version, signature, artifact, settings }: ModelMetadata): ConfigBody {
+export function configBody({ name, version, signature, artifact, settings, gpu }: ModelMetadata): ConfigBody {
   const { batching, intraOpThreads, modelFile } = settings
   const isStacked = batching.mode === 'auto' && artifact?.isBatchSafe === true
   return {
@@ -37,7 +37,15 @@ export function configBody({ name, version, signature, artifact, settings }: Mod
     max_batch_size: isStacked ? batching.maxRows : 0,
     input: signature.inputs.map((spec) => configTensor(spec, isStacked)),
     output: signature.outputs.map((spec) => configTensor(spec, isStacked)),
-    instance_group: [{ name, kind: 'KIND_CPU', count: 1, gpus: [], passive: false }],
+    instance_group: [
+      {
+        name,
+        kind: gpu === undefined ? 'KIND_CPU' : 'KIND_GPU',
+        count: 1,
+        gpus: gpu === undefined ? [] : [gpu],
+        passive: false,
+      },
+    ],
     default_model_filename: modelFile,
     ...(isStacked && {
       dynamic_batching: { max_queue_delay_microseconds: Math.round(batching.maxDelayMs * MICROSECONDS_PER_MS) },

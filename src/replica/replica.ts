@@ -199,8 +199,10 @@ export class Replica {
   }
 
   /** Structure only: from the artifact if there is one, else from the model file. @throws GatewayError */
-  inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection> {
-    return this.#options.inspector.inspect(version, signal, onWalk)
+  async inspect(version: ModelVersion, signal: AbortSignal, onWalk?: () => void): Promise<Inspection> {
+    const { inspector, device } = this.#options
+    const inspection = await inspector.inspect(version, signal, onWalk)
+    return device === undefined ? inspection : { ...inspection, gpu: device.index }
   }
 
   statisticsOf(version: ModelVersion): ModelStatistics | undefined {

@@ -286,8 +286,10 @@ describe('routes over HTTP', () => {
         outputs: [{ name: 'y', datatype: 'INT64', shape: ['N', 2] }],
       },
       artifact: { form: 'mapped', isBatchSafe: true },
+      gpu: 1,
     }
     const { json } = await http.get('/v2/models/m/config')
+    assert.deepEqual(json.instance_group, [{ name: 'm', kind: 'KIND_GPU', count: 1, gpus: [1], passive: false }])
     assert.equal(json.max_batch_size, 64)
     assert.deepEqual(json.dynamic_batching, { max_queue_delay_microseconds: 2000 })
     assert.deepEqual(json.input, [{ name: 'text', data_type: 'TYPE_STRING', dims: [] }])
