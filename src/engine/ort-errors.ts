@@ -24,7 +24,13 @@ const CALLERS_FAULT = [
   /not equal/i,
   /broadcast/i,
   /cannot be reshaped/i,
-  /division by zero/i,
+  /(?:division|modulo) by zero/i,
+  /can ?not be zero/i,
+  /valid range/i,
+  // Sizes made of values: a shape to expand to, a number of repeats.
+  /integer overflow/i,
+  /size overflowed/i,
+  /exceeds the supported/i,
 ]
 
 /** Resource trouble is never the caller's fault, whatever else the text says. */
@@ -86,7 +92,7 @@ function reasonOf(text: string): string {
     .replace('Status Message: ', '')
     // "/onnxruntime_src/onnxruntime/core/.../x.h:123 signature(...) [with ...] " or "x.h:123 Function " comes before the words.
     .replace(/^\/\S+:\d+ \S.*?\)(?: const)?(?: \[with [^\]]*\])? /, '')
-    .replace(/^\w+\.(?:h|cc):\d+ \w+ /, '')
+    .replace(/^\w+\.(?:h|cc):\d+ \w+(?:\(\))? /, '')
     .replaceAll(/\s+/g, ' ')
     .trim()
   return printable(bare)

@@ -41,13 +41,12 @@ export class Neighbour {
   /** Asks one request after the other until `trouble` is over. @throws AssertionError for a wrong or missing answer */
   async during<T>(trouble: () => Promise<T>): Promise<T> {
     const over = new AbortController()
-    const asking = this.#askUntil(over.signal)
-    try {
-      return await trouble()
-    } finally {
-      over.abort()
-      await asking
-    }
+    const [result] = await Promise.all([
+      trouble().finally(() => over.abort()),
+      // A wrong answer ends the wait for the trouble, and is what is told.
+      this.#askUntil(over.signal),
+    ])
+    return result
   }
 
   async #askUntil(over: AbortSignal): Promise<void> {

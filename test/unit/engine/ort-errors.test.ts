@@ -24,6 +24,16 @@ const CALLERS: [string, string][] = [
     'Input channels C is not equal to kernel channels * group. C: 3 kernel channels: 4 group: 1',
   ],
   [`${RUNNING}invalid expand shape`, 'invalid expand shape'],
+  [`${RUNNING}element_wise_ops.cc:2256 operator() Integer modulo by zero`, 'Integer modulo by zero'],
+  [`${RUNNING}delta in Range operator can not be zero!`, 'delta in Range operator can not be zero!'],
+  [
+    `${RUNNING}/onnxruntime_src/onnxruntime/core/common/safeint.h:17 static void SafeIntExceptionHandler<onnxruntime::OnnxRuntimeException>::SafeIntOnOverflow() Integer overflow`,
+    'Integer overflow',
+  ],
+  [
+    `${RUNNING}Tile output tensor would require more than 4294967296 bytes, which exceeds the supported maximum of 4294967296 bytes.`,
+    'Tile output tensor would require more than 4294967296 bytes, which exceeds the supported maximum of 4294967296 bytes.',
+  ],
 ]
 
 describe('errors of the engine', () => {
