@@ -33,7 +33,7 @@ describe('parseManifest', () => {
     const strange: readonly unknown[] = [
       null,
       1,
-      'x',
+      '../x',
       [],
       {},
       { toString: 1 },
