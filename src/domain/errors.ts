@@ -126,6 +126,9 @@ export type ErrorCode = keyof typeof ERRORS
 export interface ErrorFacts {
   readonly model?: string
   readonly version?: string
+  /** The replica that said so, and what its cache did for the request until then. */
+  readonly replica?: string
+  readonly cache?: string
   /** When to come back, in milliseconds from now; becomes `Retry-After`, rounded up to seconds. */
   readonly retryAfterMs?: number
   /** Anything else worth showing (sizes, limits, phases); never secrets, never bytes of a request. */

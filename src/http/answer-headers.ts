@@ -1,5 +1,6 @@
 /** Headers of an inference's answer, as the flat list that Node writes without copying. */
 
+import type { ErrorFacts } from '../domain/errors.ts'
 import type { PhaseTimings } from '../domain/phases.ts'
 import { PHASES } from '../domain/phases.ts'
 import type { InferAnswer } from '../routing/gateway.ts'
@@ -28,14 +29,18 @@ export function answerHeaders(answer: InferAnswer, requestId: string): string[] 
   return headers
 }
 
-/** Headers that name the model, for errors that know it. */
-export function servedHeaders(served: {
-  readonly model?: string | undefined
-  readonly version?: string | undefined
-}): string[] {
+/** Headers that say which model an error concerns, who answers, and what the cache did, as far as the error knows. */
+export function servedHeaders({
+  model,
+  version,
+  replica,
+  cache,
+}: Pick<ErrorFacts, 'model' | 'version' | 'replica' | 'cache'>): string[] {
   const headers: string[] = []
-  if (served.model !== undefined) headers.push('x-modelmux-model', headerText(served.model))
-  if (served.version !== undefined) headers.push('x-modelmux-version', headerText(served.version))
+  if (model !== undefined) headers.push('x-modelmux-model', headerText(model))
+  if (version !== undefined) headers.push('x-modelmux-version', headerText(version))
+  if (replica !== undefined) headers.push('x-modelmux-replica', headerText(replica))
+  if (cache !== undefined) headers.push('x-modelmux-cache', headerText(cache))
   return headers
 }
 

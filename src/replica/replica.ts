@@ -8,6 +8,7 @@ import type { Lease } from '../cache/lease.ts'
 import type { PlacementTable } from '../cache/placement-table.ts'
 import { ChildGoneError } from '../child/calls.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
+import type { ErrorFacts } from '../domain/errors.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import type {
   InferAnswer,
@@ -105,7 +106,9 @@ export class Replica {
       const served = { model: version.name, version: version.version, replica: this.id, cache, timings, batchRows }
       return jsonBytes === undefined ? { served, body } : { served, body, jsonBytes }
     } catch (error) {
-      throw named(error, version)
+      // Before it was queued or waited for a load, the cache had no part in it.
+      const isCached = own.cache !== 'hit' || own.timings.queue !== undefined
+      throw this.#told(error, version, isCached ? { cache: own.cache } : {})
     } finally {
       // What a worker still has counts until it is done with it: a client cannot make room by leaving.
       if (own.lease === undefined) leave()
@@ -145,7 +148,7 @@ export class Replica {
         lease.release()
       }
     } catch (error) {
-      throw named(error instanceof ChildGoneError ? openerCrashed(error) : error, version)
+      throw this.#told(error instanceof ChildGoneError ? openerCrashed(error) : error, version)
     }
   }
 
@@ -243,13 +246,24 @@ export class Replica {
   }
 
   /** @throws GatewayError MODEL_QUARANTINED, ARTIFACT_INVALID; WORKER_CRASHED for a body that did so before */
+  /** The same error with the names of the model it concerns, and with who says so. */
+  #told(
+    thrown: unknown,
+    { name, version }: Pick<ModelVersion, 'name' | 'version'>,
+    facts: ErrorFacts = {},
+  ): GatewayError {
+    const error = asGatewayError(thrown)
+    const all = { model: name, version, replica: this.id, ...facts, ...error.facts }
+    return new GatewayError(error.code, error.message, all, { cause: error.cause })
+  }
+
   #refuseIfBlamed(version: ModelVersion, content?: RequestBody): void {
     const refusal = this.#options.quarantine.refusal(version, content)
-    if (refusal !== undefined) throw named(refusal, version)
+    if (refusal !== undefined) throw this.#told(refusal, version)
   }
 
   #admit({ tenant, key, name, version }: ModelVersion, bytes: number): void {
-    if (this.#lost !== undefined) throw named(this.#lost, { name, version })
+    if (this.#lost !== undefined) throw this.#told(this.#lost, { name, version })
     const { occupancy, drainRate, limits, clock } = this.#options
     const refusal = admissionRefusal({
       held: occupancy.of(tenant, key),
@@ -259,7 +273,7 @@ export class Replica {
       tenant,
       retryAfterMs: (requests) => drainRate.retryAfterMs(requests, clock.now()),
     })
-    if (refusal !== undefined) throw named(refusal, { name, version })
+    if (refusal !== undefined) throw this.#told(refusal, { name, version })
   }
 
   /** Takes the request to the queue, at once when its model is ready. Its failure is the request's outcome. */
@@ -341,11 +355,4 @@ export class Replica {
 
 function openerCrashed(cause: ChildGoneError): GatewayError {
   return new GatewayError('WORKER_CRASHED', 'the worker process died while the model was opened', {}, { cause })
-}
-
-/** The same error with the names of the model it concerns. */
-function named(thrown: unknown, { name, version }: { readonly name: string; readonly version: string }): GatewayError {
-  const error = asGatewayError(thrown)
-  if (error.facts.model !== undefined) return error
-  return new GatewayError(error.code, error.message, { ...error.facts, model: name, version }, { cause: error.cause })
 }
