@@ -9,10 +9,12 @@ import type { NamedTensor } from '../models/index.ts'
 /** `inputs` is a serialised list of tensors in base64: the channel speaks JSON, which has no typed arrays. */
 export type EngineCommand =
   | { readonly kind: 'plain'; readonly file: string; readonly inputs: string }
+  /** As `plain`, and keeps the session. */
+  | { readonly kind: 'hold'; readonly file: string; readonly inputs: string }
   | { readonly kind: 'direct'; readonly file: string; readonly body: string; readonly seconds: number }
 
 export type EngineReply =
-  | { readonly ok: true; readonly report: PlainReport | DirectReport }
+  | { readonly ok: true; readonly report: PlainReport | HeldReport | DirectReport }
   | { readonly ok: false; readonly reason: string }
 
 /** `InferenceSession.create` with default options, and the first run. */
@@ -21,6 +23,12 @@ export interface PlainReport {
   readonly firstRunMs: number
   /** What the model says to the inputs. */
   readonly outputs: readonly AnswerTensor[]
+}
+
+/** A session created with default options, run once and kept open. */
+export interface HeldReport {
+  readonly createMs: number
+  readonly pid: number
 }
 
 /** `run` alone, and decode, run and encode of a JSON body. */
@@ -40,6 +48,11 @@ export class EngineProcess {
     return (await this.#ask({ kind: 'plain', file, inputs: serialize(inputs).toString('base64') })) as PlainReport
   }
 
+  /** Opens one more session that stays open as long as the process. */
+  async hold(file: string, inputs: readonly NamedTensor[]): Promise<HeldReport> {
+    return (await this.#ask({ kind: 'hold', file, inputs: serialize(inputs).toString('base64') })) as HeldReport
+  }
+
   async direct(file: string, body: string, seconds: number): Promise<DirectReport> {
     return (await this.#ask({ kind: 'direct', file, body, seconds })) as DirectReport
   }
@@ -49,7 +62,7 @@ export class EngineProcess {
     this.#child.kill('SIGKILL')
   }
 
-  #ask(command: EngineCommand): Promise<PlainReport | DirectReport> {
+  #ask(command: EngineCommand): Promise<PlainReport | HeldReport | DirectReport> {
     return new Promise((resolve, reject) => {
       const onExit = (): void => reject(new Error('the engine process ended early'))
       this.#child.once('exit', onExit)

@@ -3,8 +3,9 @@ import { thousands } from './b3-thousands.ts'
 import { coldStart } from './b6-cold-start.ts'
 import { isolation } from './b7-isolation.ts'
 import { soak } from './b8-soak.ts'
+import { sharedBase } from './b9-shared-base.ts'
 import { neighbours } from './b10-neighbours.ts'
 import { warmSmall } from './b11-warm-small.ts'
 import type { Bench } from './bench.ts'
 
-export const BENCHES: readonly Bench[] = [thousands, coldStart, isolation, soak, neighbours, warmSmall]
+export const BENCHES: readonly Bench[] = [thousands, coldStart, isolation, soak, sharedBase, neighbours, warmSmall]
