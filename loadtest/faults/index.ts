@@ -5,6 +5,7 @@ import { bodyBombs } from './rows/body-bombs.ts'
 import { clientLeaves } from './rows/client-leaves.ts'
 import { clockJumps } from './rows/clock-jumps.ts'
 import { coldBurst } from './rows/cold-burst.ts'
+import { coldScan } from './rows/cold-scan.ts'
 import { crashingModel } from './rows/crashing-model.ts'
 import { damagedCache } from './rows/damaged-cache.ts'
 import { diskFull } from './rows/disk-full.ts'
@@ -15,6 +16,7 @@ import { killedWorker } from './rows/killed-worker.ts'
 import { modelBomb } from './rows/model-bomb.ts'
 import { outOfFiles } from './rows/out-of-files.ts'
 import { slowHeaders } from './rows/slow-headers.ts'
+import { thrash } from './rows/thrash.ts'
 import { unloadInUse } from './rows/unload-in-use.ts'
 import { unreadAnswers } from './rows/unread-answers.ts'
 
@@ -27,6 +29,8 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   damagedCache,
   killedWhileWriting,
   coldBurst,
+  coldScan,
+  thrash,
   fullOfPins,
   slowHeaders,
   clientLeaves,

@@ -85,9 +85,14 @@ export class FaultStage {
     return inferBody(modelClass(className).sampleInputs(new Rng('inputs', className, SEED, 0), 1), 'binary')
   }
 
+  /** A steady load at a low rate, to be made into another one. */
+  loadPlan(target: LoadPlan['target'], group: ModelGroup, rps = STEADY_RPS): LoadPlan {
+    return steadyPlan(target, group, rps)
+  }
+
   /** Touches every model of the group once, so that all are compiled and open. */
   async touchAll({ server, probe }: RunningServer, group: ModelGroup): Promise<void> {
-    const plan = steadyPlan(server.target, group, STEADY_RPS)
+    const plan = this.loadPlan(server.target, group)
     const pace = { kind: 'closed', connections: 4 } as const
     const touched = await generateLoad({ ...plan, popularity: { kind: 'once' }, pace }, { signal: this.signal })
     if (touched.answered !== group.customers) throw new Error(`not all models answered: ${touched.firstProblem}`)

@@ -20,6 +20,7 @@ import { Lease } from './lease.ts'
 import type { Demand, Ledger } from './ledger.ts'
 import { LoadWaiters } from './load-waiters.ts'
 import { MemoryRoom } from './memory-room.ts'
+import { PastUses } from './past-uses.ts'
 import type { StateMachine } from './state-machine.ts'
 
 export type CacheEvent =
@@ -67,6 +68,7 @@ export class EntryTable {
   readonly #waiters: LoadWaiters<Lease>
   readonly #departures: LoadWaiters<void>
   readonly #failures: FailureMemory
+  readonly #pastUses: PastUses
   #leases = 0
   #closed: GatewayError | undefined
 
@@ -93,6 +95,7 @@ export class EntryTable {
     this.#waiters = new LoadWaiters(maxLoadWaiters)
     this.#departures = new LoadWaiters(maxLoadWaiters)
     this.#failures = new FailureMemory(failure)
+    this.#pastUses = new PastUses(failure.maxEntries)
   }
 
   /** The key's entry, a remembered failed one included. */
@@ -185,7 +188,9 @@ export class EntryTable {
     const entry = this.#loading(key)
     const now = this.#clock.now()
     this.#ledger.settle(key, measured)
-    const residency: Residency = { readyAt: now, loadMs: now - entry.queuedAt, leases: 0, uses: 0, lastUsedAt: now }
+    const past = this.#pastUses.of(key) ?? { since: now, uses: 0 }
+    const loadMs = now - entry.queuedAt
+    const residency: Residency = { readyAt: now, past, loadMs, leases: 0, uses: 0, lastUsedAt: now }
     this.#order.rest(entry)
     this.#machine.transition(entry, { s: 'ready', residency })
     if (isReady(entry)) this.#waiters.settle(key, () => this.#lease(entry))
@@ -323,7 +328,8 @@ export class EntryTable {
       // Observers of an earlier victim may have taken or pinned this one.
       if (entry === undefined || !isReady(entry) || entry.status.residency.leases > 0) continue
       if (this.#order.isPinned(key)) continue
-      const { readyAt, lastUsedAt, uses } = entry.status.residency
+      const { readyAt, lastUsedAt, uses, past } = entry.status.residency
+      this.#pastUses.remember(key, { since: past.since, uses: past.uses + uses })
       this.#options.publish({ kind: 'evicted', key, ageMs: now - readyAt, idleMs: now - lastUsedAt, uses })
       this.#drain(entry, 'evicted')
     }

@@ -4,8 +4,10 @@
  *   queued -> fetching -> compiling -> paging -> ready -> draining -> gone        any but `gone` -> failed
  *      '---------'------------'----------^   (what is on this machine already is not fetched or compiled again)
  */
+
 import type { GatewayError } from '../domain/errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { PastUse } from './past-uses.ts'
 import type { Move, Stateful } from './state-machine.ts'
 import { StateMachine } from './state-machine.ts'
 
@@ -29,8 +31,10 @@ export interface Residency {
   readonly readyAt: number
   /** Milliseconds from `queued` to `ready`. */
   readonly loadMs: number
+  /** When it first became ready, and leases given from then until it was last evicted: `readyAt` and 0 for one that is new. */
+  readonly past: PastUse
   leases: number
-  /** Leases ever given. */
+  /** Leases given since it became ready. */
   uses: number
   lastUsedAt: number
 }

@@ -55,9 +55,9 @@ export class EvictionOrder {
     for (const entry of this.#resting.rvalues()) {
       if (entry?.status.s !== 'ready') continue
       const { key, status } = entry
-      const { readyAt, lastUsedAt, uses, loadMs, leases } = status.residency
+      const { readyAt, lastUsedAt, uses, past, loadMs, leases } = status.residency
       if (leases > 0 || now - readyAt < minResidencyMs || hasWork(key)) continue
-      yield { key, readyAt, lastUsedAt, uses, loadMs }
+      yield { key, knownSince: past.since, lastUsedAt, uses: past.uses + uses, loadMs }
     }
   }
 

@@ -106,7 +106,11 @@ const cache = section('Compiled artifacts on disk, open models in memory.', {
     max: 0.95,
   }),
   minResidencyMs: milliseconds(1000, 'A model is not evicted sooner than this after it was opened.'),
-  policy: oneOf(['lru'], 'lru', 'Order of eviction.'),
+  policy: oneOf(
+    ['slru', 'lru'],
+    'slru',
+    'Order of eviction. lru: least recently used first; slru: those first that were not asked for again since they were loaded.',
+  ),
   pins: textList(
     [],
     'Models that are loaded at start and never evicted.',

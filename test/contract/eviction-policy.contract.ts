@@ -17,7 +17,7 @@ function resident(demands: readonly Demand[]): { ledger: Ledger; candidates: Evi
     ledger.request(key, demand)
     ledger.grant(key)
     ledger.settle(key, demand)
-    return { key, readyAt: 0, lastUsedAt: i, uses: 1 + (i % 5), loadMs: 10 }
+    return { key, knownSince: 0, lastUsedAt: i, uses: 1 + (i % 5), loadMs: 10 }
   })
   return { ledger, candidates }
 }

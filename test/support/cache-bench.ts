@@ -11,7 +11,9 @@ import { ManualClock } from './manual-clock.ts'
 export const never = new AbortController().signal
 
 export interface CacheBenchOptions
-  extends Partial<Pick<EntryTableOptions, 'minResidencyMs' | 'maxLoadWaiters' | 'maxEntries' | 'hasWork' | 'publish'>> {
+  extends Partial<
+    Pick<EntryTableOptions, 'policy' | 'minResidencyMs' | 'maxLoadWaiters' | 'maxEntries' | 'hasWork' | 'publish'>
+  > {
   readonly budgetBytes?: number
   readonly failure?: Partial<FailureMemoryOptions>
   /** Free drained entries at once; they then must have no placement. */
@@ -26,7 +28,7 @@ export function cacheBench(options: CacheBenchOptions = {}) {
   const table: EntryTable = new EntryTable({
     clock,
     ledger,
-    policy: lru,
+    policy: options.policy ?? lru,
     minResidencyMs: options.minResidencyMs ?? 0,
     maxLoadWaiters: options.maxLoadWaiters ?? 100,
     maxEntries: options.maxEntries ?? 1000,

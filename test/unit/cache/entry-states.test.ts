@@ -7,7 +7,7 @@ import { PLACEMENT_NEXT, placementMachine } from '../../../src/cache/placement.t
 import { GatewayError } from '../../../src/domain/errors.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 
-const residency = { readyAt: 0, loadMs: 0, leases: 0, uses: 0, lastUsedAt: 0 }
+const residency = { readyAt: 0, past: { since: 0, uses: 0 }, loadMs: 0, leases: 0, uses: 0, lastUsedAt: 0 }
 
 function status(s: EntryState): EntryStatus {
   if (s === 'ready' || s === 'draining') return { s, residency }

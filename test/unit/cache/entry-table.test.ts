@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { slru } from '../../../src/cache/eviction-policy.ts'
 import { GatewayError } from '../../../src/domain/errors.ts'
 import { cacheBench, never } from '../../support/cache-bench.ts'
 import { assertCacheAtRest, assertCacheInvariants } from '../../support/cache-invariants.ts'
@@ -75,6 +76,33 @@ describe('an entry table', () => {
     await claim
     assert.equal(table.pending.claims, 0)
     assertCacheInvariants(table, ledger)
+  })
+
+  it('remembers that an evicted model was asked for again and again, so that its return is none of a stranger', async () => {
+    const { clock, table, load, drained } = cacheBench({ budgetBytes: 25, policy: slru })
+    await load('hot', TEN)
+    for (let i = 0; i < 3; i++) {
+      clock.tick(100)
+      table.acquire('hot')?.release()
+    }
+    table.pin('hot')
+    await load('a', TEN)
+    table.unpin('hot')
+    table.drain('a', 'unloaded')
+    // Nothing else is there to evict.
+    await load('large', { ...TEN, privateBytes: 25 })
+    assert.deepEqual(drained, ['a', 'hot'])
+    table.drain('large', 'unloaded')
+    clock.tick(100)
+    await load('hot', TEN)
+    table.acquire('hot')?.release()
+    clock.tick(10)
+    for (const stranger of ['b', 'c', 'd']) {
+      await load(stranger, TEN)
+      table.acquire(stranger)?.release()
+      clock.tick(10)
+    }
+    assert.deepEqual(drained.slice(3), ['b', 'c'], 'by last use alone it would have been the first to go')
   })
 
   it('never evicts what is leased, pinned, too young or has work, and says so with the arithmetic', async () => {
