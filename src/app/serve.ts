@@ -36,6 +36,7 @@ import { TraceStarter } from '../telemetry/trace-context.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
+import { connectionsWithin, readDescriptorLimit } from './descriptor-limit.ts'
 import { eventSink } from './event-sink.ts'
 import { observeHttp } from './http-metrics.ts'
 import { observeModels } from './model-metrics.ts'
@@ -251,8 +252,11 @@ async function startHttp(base: Base, { running, tracing, gateway, registered }: 
   }
   const requestMetrics = new RequestMetrics(metrics)
   const requestLog = new RequestLog(log, { requestLogSample: telemetry.requestLogSample, random: Math.random })
+  const maxConnections = connectionsWithin(await readDescriptorLimit(), server.maxConnections)
+  if (maxConnections < server.maxConnections)
+    log.event('server.connections-capped', { wanted: server.maxConnections, allowed: maxConnections })
   const http: HttpServer = new HttpServer(
-    { ...server, maxReceivingBytes: scheduler.maxQueuedBytes },
+    { ...server, maxConnections, maxReceivingBytes: scheduler.maxQueuedBytes },
     {
       gateway,
       clock,

@@ -21,8 +21,6 @@ export type RefusedBecause = 'full' | 'address'
  * them back, and a packet has room for thousands whose answers are a thousand times as large.
  */
 const MAX_AHEAD = 100
-/** How often idle connections are closed to make room: a look at all of them costs time. */
-const MAKE_ROOM_MS = 1000
 
 export class Connections {
   readonly refused: Record<RefusedBecause, number> = { full: 0, address: 0 }
@@ -35,7 +33,6 @@ export class Connections {
   readonly #ending = new WeakSet<Socket>()
   readonly #known = new WeakSet<Socket>()
   #open = 0
-  #madeRoomAt = Number.NEGATIVE_INFINITY
 
   constructor(options: ConnectionsOptions, clock: Clock) {
     this.#options = options
@@ -49,9 +46,9 @@ export class Connections {
   watch(server: Server): void {
     server.maxConnections = this.#options.max
     server.on('connection', (socket) => this.#accept(socket))
+    // Idle connections are not closed for those that come: then whoever opens many would take the place of everyone else's.
     server.on('drop', () => {
       this.refused.full++
-      this.#makeRoom(server)
     })
   }
 
@@ -124,13 +121,5 @@ export class Connections {
       for (const response of queued) response.destroy()
     })
     return queued
-  }
-
-  /** Connections kept for requests that may come are worth less than one that just came. */
-  #makeRoom(server: Server): void {
-    const now = this.#clock.now()
-    if (now - this.#madeRoomAt < MAKE_ROOM_MS) return
-    this.#madeRoomAt = now
-    server.closeIdleConnections()
   }
 }

@@ -69,7 +69,7 @@ export class Expander {
 }
 
 /** @throws GatewayError BODY_TOO_LARGE as soon as the output passes `maxBytes`, BAD_REQUEST for broken data */
-async function expand(body: Body, encoding: NonNullable<Encoding>, maxBytes: number): Promise<Body> {
+export async function expand(body: Body, encoding: NonNullable<Encoding>, maxBytes: number): Promise<Body> {
   try {
     const expanded = await expandWhole(Buffer.concat(body.chunks), encoding, maxBytes)
     return { chunks: [expanded], bytes: expanded.length }

@@ -16,6 +16,7 @@ export const EVENTS = {
   'server.draining': 'info',
   'server.closed': 'info',
   'server.bad-connection': 'debug',
+  'server.connections-capped': 'warn',
   'request.done': 'info',
   'request.refused': 'info',
   'request.delayed': 'warn',

@@ -381,4 +381,13 @@ describe('orders', () => {
     assert.equal(answer.status, 200)
     assert.equal((JSON.parse(answer.text) as unknown[]).length, 3)
   })
+
+  it('are expanded and refused as other bodies are', async () => {
+    const send = (body: Buffer, encoding: string) =>
+      server.client.post('/v2/repository/index', body, 'content-encoding', encoding)
+    assert.equal((await send(gzipSync('{"ready":true}'), 'gzip')).status, 200)
+    assert.equal((await send(gzipSync('{}'), 'br')).status, 415)
+    assert.equal((await send(gzipSync(Buffer.alloc(2 ** 20, ' ')), 'gzip')).status, 413)
+    assert.equal((await send(Buffer.from('{}'), 'deflate')).status, 400)
+  })
 })

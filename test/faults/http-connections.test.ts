@@ -48,19 +48,23 @@ describe('connections of one address', () => {
 })
 
 describe('a server that is full', () => {
-  it('closes connections on which nothing is asked for those that come', async () => {
+  it('goes on to serve who was there, idle or not, and takes others when some go', async () => {
     const http = await startHttp({ maxConnections: 5 })
-    const idle = await openTo(http, 5)
-    for (const connection of idle) await connection.write(LIVE).answers(1)
-    await until('a sixth is served', async () => {
-      const [sixth] = await openTo(http, 1)
-      sixth?.write(LIVE)
-      const answered = await sixth?.answers(1).catch(() => [])
-      sixth?.destroy()
+    const there = await openTo(http, 5)
+    for (const connection of there) await connection.write(LIVE).answers(1)
+    const late = await openTo(http, 3)
+    for (const connection of late) assert.deepEqual(await connection.write(LIVE).untilOver(), [])
+    assert.deepEqual(http.server.connections.refused, { full: 3, address: 0 })
+    for (const connection of there) assert.equal((await connection.write(LIVE).answers(2)).length, 2)
+    there.pop()?.destroy()
+    await until('another is served', async () => {
+      const [next] = await openTo(http, 1)
+      next?.write(LIVE)
+      const answered = await next?.answers(1).catch(() => [])
+      next?.destroy()
       return answered?.length === 1
     })
-    assert.ok(http.server.connections.refused.full > 0)
-    for (const connection of idle) connection.destroy()
+    for (const connection of there) connection.destroy()
     await atRest(http)
   })
 
@@ -212,7 +216,8 @@ describe('thousands of idle connections', () => {
     assert.ok(each < MOST_BYTES_EACH, `${each} bytes each`)
     assert.ok(idle.every(({ isOver }) => !isOver))
     for (const connection of idle) connection.destroy()
-    await health.assertHealthy()
+    // Freed memory stays with the allocator for a while.
+    await health.assertHealthy(count * MOST_BYTES_EACH)
   })
 
   async function residentBytes(): Promise<number> {
