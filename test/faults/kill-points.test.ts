@@ -8,13 +8,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { after, before, describe, it } from 'node:test'
+import { Rng } from '../../loadtest/models/index.ts'
+import { crashing, poisonInputs } from '../../loadtest/models/special/index.ts'
 import type { KillPoint } from '../../src/child/kill-points.ts'
 import { manifestsIn, problemsIn, stagedIn } from '../support/artifact/folder-facts.ts'
 import { Customers } from '../support/customers.ts'
 import { until } from '../support/eventually.ts'
+import { infer } from '../support/infer-client.ts'
 import { compiledNames } from '../support/server-logs.ts'
 import { ServerProcess } from '../support/server-process.ts'
 
+const NOT_X86 = process.arch === 'x64' ? false : 'integer division kills no process here'
 /** Compiled before anything is killed, and asked for cold while it is. */
 const OLD = [1, 2] as const
 const NEW = 3
@@ -150,6 +154,32 @@ describe('kill -9 of the server', () => {
       await until('nothing half there is left', () => problemsIn(cache).length === 0)
       await server.stop()
       assert.equal(compiledNames(server).length, ALL.length - left)
+      assert.deepEqual(stagedIn(cache), [])
+    })
+  }
+})
+
+describe('kill -9 of the server as it writes a quarantine', { skip: NOT_X86 }, () => {
+  const MODEL = 'crash/model'
+  before(() => customers.folder.write(MODEL, '1', crashing().model))
+
+  const OUTCOMES = [
+    { passage: 1, what: 'leaves the model free when its record is not in place', status: 200 },
+    { passage: 2, what: 'refuses the model when its record is', status: 422 },
+  ] as const
+  for (const { passage, what, status } of OUTCOMES) {
+    it(what, async (context) => {
+      const cache = await copyOfBase()
+      await dies(cache, `quarantine:${passage}`, async (server) => {
+        for (const inputs of [poisonInputs(), poisonInputs(1)]) await infer(server.client, MODEL, inputs)
+      })
+      const server = await start(cache)
+      context.after(() => server.stop())
+      const answer = await infer(server.client, MODEL, crashing().inputs(new Rng('after the kill'), 1))
+      assert.equal(answer.status, status, answer.text)
+      for (const one of ALL) await customers.askRight(server, one)
+      await server.stop()
+      assert.deepEqual(problemsIn(cache), [])
       assert.deepEqual(stagedIn(cache), [])
     })
   }
