@@ -56,7 +56,7 @@ export function withDefaults(given: ArtifactStoreOptions): ArtifactOptions {
 }
 
 export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'compiler'>> {
-  /** The cache folder; made where it is missing. One process at a time. */
+  /** The cache folder; made where it is missing. One store at a time: `SharedArtifacts` sees to it. */
   readonly dir: string
   /** Budget of the folder; artifacts out of use are evicted above it. */
   readonly diskBytes: number
