@@ -12,6 +12,7 @@ import { describeMachine } from './measure/machine.ts'
 import { CLASS_NAMES, type ClassName } from './models/index.ts'
 import { type BenchResult, isMet } from './report/bench-result.ts'
 import { ProgressLine } from './report/progress-line.ts'
+import { readmeRows } from './report/readme-rows.ts'
 import { renderResult } from './report/table.ts'
 import { writeResult } from './report/write-result.ts'
 
@@ -25,6 +26,7 @@ interface Options {
   readonly isJson: boolean
   readonly enforces: boolean
   readonly withPeers: boolean
+  readonly isReadme: boolean
   /** Undefined: as many as the bench wants. */
   readonly reps: number | undefined
   readonly scale: number
@@ -43,6 +45,7 @@ function readOptions(argv: readonly string[]): Options {
       json: { type: 'boolean', default: false },
       enforce: { type: 'boolean', default: false },
       peers: { type: 'boolean', default: false },
+      readme: { type: 'boolean', default: false },
       reps: { type: 'string' },
       scale: { type: 'string' },
       classes: { type: 'string' },
@@ -62,6 +65,7 @@ function readOptions(argv: readonly string[]): Options {
     isJson: values.json,
     enforces: values.enforce,
     withPeers: values.peers,
+    isReadme: values.readme,
     reps,
     scale,
     classes: values.classes?.split(',').map(className),
@@ -108,6 +112,7 @@ function usage(): string {
     '  --out      folder for results and work, loadtest/results by default',
     '  --json     print JSON instead of tables',
     '  --enforce  end with 2 when a gate is missed',
+    "  --readme   print the README's table of measured figures from the results of full runs, and run nothing",
     '',
   ].join('\n')
 }
@@ -145,6 +150,10 @@ async function runBench(bench: Bench, options: Options, signal: AbortSignal): Pr
 
 async function main(argv: readonly string[]): Promise<number> {
   const options = readOptions(argv)
+  if (options.isReadme) {
+    process.stdout.write(await readmeRows(options.out))
+    return 0
+  }
   const benches = chosen(options.names)
   if (benches.length === 0) {
     process.stdout.write(usage())

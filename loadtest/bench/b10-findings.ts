@@ -43,7 +43,7 @@ export function findings(run: NeighbourRun): BenchFindings {
     charts: [tailChart(samples)],
     notes: [
       `${counts.tenants} quiet tenants with ${counts.models} models (of ten: eight XS, one S, one L), all open; together 200 requests a second, Gamma arrivals with a coefficient of variation of 8, uniform over the models, open loop, latency from the intended send time; the same arrivals on all sides of a repetition.`,
-      `flood: one tenant with 1,000 requests a second (Poisson) over ten models of the same classes. hostile: one that sends 20 bad inputs and a bomb of another file every second (${bombs} in all), and every five seconds a request that kills its worker, always of the same model in one stretch. Generators and server share the machine.`,
+      `flood: one tenant with 1,000 requests a second (Poisson) over ten models of the same classes. hostile: one that sends 20 bad inputs and a bomb of another file every second (${bombs} in all), and every ten seconds a request that crashes, hangs or fills its worker or asks for an endless answer, each of a model of its own, so that no quarantine helps; a hang counts after 2 s, a worker may have 2 GiB, a compile 10 s. Generators and server share the machine.`,
       ...samples.problems,
       ...floodProblems.slice(0, 1).map((problem) => `flood: ${problem}`),
     ],

@@ -9,7 +9,7 @@ import { HttpConnection, requestOnce } from '../generator/http-connection.ts'
 import { type InferBody, inferBody, inferRequest } from '../generator/infer-request.ts'
 import type { Target } from '../generator/plan.ts'
 import { modelClass, Rng, writeModel } from '../models/index.ts'
-import { FILE_BOMBS, type FileBomb, fileBombBody, RUN_BOMBS } from './bombs.ts'
+import { FILE_BOMBS, type HostileModel, RUN_BOMBS } from './bombs.ts'
 import { actEvery } from './together.ts'
 
 const TENANT = 'hostile-0001'
@@ -17,7 +17,8 @@ const GOOD_MODEL = `${TENANT}/good`
 const SEED = 13
 const BAD_INPUT_EVERY_MS = 50
 const FILE_BOMB_EVERY_MS = 1000
-const RUN_BOMB_EVERY_MS = 5000
+const RUN_BOMB_EVERY_MS = 10_000
+const RUN_BOMBS_A_STRETCH = 2
 const TIMEOUT_MS = 120_000
 
 /** What came back, by what was sent and status; `none` when the server gave no answer. */
@@ -40,7 +41,7 @@ export async function writeHostileModels(root: string, fileBombs: number, stretc
   const good = modelClass('XS').build({ customer: 1, family: 'full', seed: SEED })
   await writeModel(join(root, GOOD_MODEL, '1', 'model.onnx'), good)
   for (let stretch = 1; stretch <= stretches; stretch += 1) {
-    for (const [i, { bytes }] of RUN_BOMBS.entries()) await writeBytes(root, runBombName(i, stretch), bytes())
+    for (const [i, { bytes }] of RUN_BOMBS.entries()) await writeBytes(root, runBombName(i, stretch), bytes(stretch))
   }
   for (let i = 0; i < fileBombs; i += 1) await writeBytes(root, fileBombName(i), fileBombAt(i).bytes(i))
   return fileBombName(fileBombs - 1)
@@ -73,12 +74,14 @@ export async function hostileTraffic(
     actEvery(clock, FILE_BOMB_EVERY_MS, stopped, () => {
       const index = next
       next += 1
-      return send(`bomb: ${fileBombAt(index).name}`, fileBombName(index), fileBombBody())
+      const { name, body } = fileBombAt(index)
+      return send(`bomb: ${name}`, fileBombName(index), body)
     }),
     actEvery(clock, RUN_BOMB_EVERY_MS, stopped, (i) => {
-      const kind = i % RUN_BOMBS.length
+      // Every stretch goes on where the one before it ended.
+      const kind = (stretch * RUN_BOMBS_A_STRETCH + i) % RUN_BOMBS.length
       const { name, body } = cycled(RUN_BOMBS, kind)
-      return send(`bomb: ${name}`, runBombName(kind, stretch), body(i))
+      return send(`request bomb: ${name}`, runBombName(kind, stretch), body)
     }),
   ])
   return next
@@ -92,7 +95,7 @@ function runBombName(kind: number, stretch: number): string {
   return `${TENANT}/run-bomb-${kind}-${stretch}`
 }
 
-function fileBombAt(index: number): FileBomb {
+function fileBombAt(index: number): HostileModel {
   return cycled(FILE_BOMBS, index)
 }
 
