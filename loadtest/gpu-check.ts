@@ -2,12 +2,14 @@
  * `npm run gpu-check -- --device webgpu|cuda:0`: is this device one to serve from? Prints a table and writes it, with JSON, under
  * loadtest/results/. Ends with 1 when a check failed. Needs the device, and nothing else of the machine.
  */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/lib/clock.ts'
 import { CHECKS } from './gpu/checks.ts'
-import { type CheckRow, freshFolders, type Rig } from './gpu/rig.ts'
+import type { CheckRow, Rig } from './gpu/rig.ts'
 import { describeMachine } from './measure/machine.ts'
 import type { BenchResult } from './report/bench-result.ts'
 import { ProgressLine } from './report/progress-line.ts'
@@ -40,19 +42,23 @@ async function main(argv: readonly string[]): Promise<number> {
     device,
     cycles,
     models: [],
-    folder: join(out, 'work', 'gpu-check'),
+    // Of this run alone: another one beside it must not change its models under it.
+    folder: await mkdtemp(join(tmpdir(), 'modelmux-gpu-check-')),
     signal: interrupted.signal,
     progress: (text) => line.show(`${device}: ${text}`),
   }
   const startedAt = new Date(systemClock.wall()).toISOString()
   const start = systemClock.now()
-  await freshFolders(rig)
   const rows: CheckRow[] = []
-  for (const check of CHECKS) {
-    interrupted.signal.throwIfAborted()
-    rows.push(...(await check(rig).catch((error: unknown) => [broken(check.name, error)])))
+  try {
+    for (const check of CHECKS) {
+      interrupted.signal.throwIfAborted()
+      rows.push(...(await check(rig).catch((error: unknown) => [broken(check.name, error)])))
+    }
+  } finally {
+    line.clear()
+    await rm(rig.folder, { recursive: true, force: true })
   }
-  line.clear()
   const failed = rows.filter(({ passed }) => passed === false).length
   const result: BenchResult = {
     bench: `gpu-check-${device.replace(':', '')}`,

@@ -1,5 +1,5 @@
 /** What the GPU checks have in common: a folder of small models, servers on one device or another, and what a check comes to. */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HttpProbe, type ProbedAnswer } from '../bench/http-probe.ts'
 import { ServerProcess } from '../bench/server-process.ts'
@@ -97,12 +97,6 @@ export async function withServer<T>(
   } finally {
     await server.stop()
   }
-}
-
-/** An empty folder of models and no cache. */
-export async function freshFolders({ folder }: Rig): Promise<void> {
-  await rm(folder, { recursive: true, force: true })
-  await mkdir(join(folder, 'models'), { recursive: true })
 }
 
 export async function addModel({ folder, models }: Rig, name: string, model: OnnxModel): Promise<void> {

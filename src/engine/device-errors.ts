@@ -52,7 +52,10 @@ const TROUBLES: readonly Row[] = [
   },
   // What cuBLAS and cuDNN say when there is no room for their own handles and workspaces.
   { trouble: 'memory', words: /CU(?:BLAS|DNN)_STATUS_NOT_INITIALIZED/ },
-  { trouble: 'limit', words: /buffer size \(\d+\) exceeds|exceeds the max(?:imum)? (?:storage )?buffer/i },
+  {
+    trouble: 'limit',
+    words: /buffer size \(\d+\) exceeds|exceeds the max(?:imum)? (?:storage )?buffer|\bnarrowing_error\b/i,
+  },
 ]
 
 /** Undefined when the words are of something else. */

@@ -29,6 +29,7 @@ const WORDS: Readonly<Record<DeviceTrouble | 'none', readonly string[]>> = {
     'CUDNN failure 8: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0',
   ],
   limit: [
+    "Non-zero status code returned while running Expand node. Name:'growing/Expand_0' Status Message: narrowing_error",
     'WebGPU validation failed. Buffer size (2147483648) exceeds the max buffer size limit (1073741824).\n - While calling [Device].CreateBuffer([BufferDescriptor]).',
   ],
   lost: [
