@@ -219,8 +219,9 @@ describe('a file that goes bad under an open session', () => {
     assertOutputs(await infer(server.client, 'acme/matrix', inputs), constantNode().expected(inputs))
     assert.equal((await server.logs('worker.down')).signal, 'SIGBUS')
     await server.logs('artifact.corrupt')
+    await until('it is said that it was made again', () => server.logged('artifact.compiled').length === 2)
+    // All that was logged before is here by now.
     assert.deepEqual([server.logged('model.struck'), server.logged('model.suspected')], [[], []])
-    assert.equal(server.logged('artifact.compiled').length, 2)
     assert.ok((await stat(await onlyBlob(cache))).size > 0)
   })
 
@@ -239,7 +240,7 @@ describe('a file that goes bad under an open session', () => {
       return one.status === 200 ? one : undefined
     })
     assertOutputs(answer, constantNode().expected(inputs))
-    assert.equal(server.logged('artifact.corrupt').length, 1)
+    await server.logs('artifact.corrupt')
     assertOutputs(await infer(server.client, 'acme/matrix', inputs), constantNode().expected(inputs))
     await server.logs(
       'model.drained',
