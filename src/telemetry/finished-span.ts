@@ -4,7 +4,6 @@
  */
 import type { Attributes, HrTime, Link, SpanContext, SpanStatus } from '@opentelemetry/api'
 import { createTraceState, SpanKind, SpanStatusCode, TraceFlags } from '@opentelemetry/api'
-import type { InstrumentationScope } from '@opentelemetry/core'
 import type { Resource } from '@opentelemetry/resources'
 import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { SpanRef } from '../domain/inference.ts'
@@ -26,7 +25,7 @@ export interface SpanFacts extends SpanRef {
   readonly resource: Resource
 }
 
-const SCOPE: InstrumentationScope = { name: 'modelmux' }
+const SCOPE: ReadableSpan['instrumentationScope'] = { name: 'modelmux' }
 
 export function finishedSpan(facts: SpanFacts): ReadableSpan {
   const { name, startMs, endMs, attributes = {}, links = [], resource, parentSpanId } = facts

@@ -78,12 +78,17 @@ describe('the README', () => {
     const flags = new Set(Object.keys(SERVE_FLAGS))
     const others = new Set<string>([
       ...TOP_FLAGS,
+      // Of the demo, the benches and the fault drills.
       'traffic',
       'quick',
       'reps',
       'classes',
       'scale',
       'peers',
+      'readme',
+      'enforce',
+      'rows',
+      'list',
       'onnxruntime-node-install',
     ])
     for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
