@@ -101,12 +101,7 @@ async function outOfMemory(rig: Rig): Promise<CheckRow[]> {
     const restarts = await server.metric('modelmux_worker_restarts_total')
     const after = await ask(server, family, 1)
     return [
-      row(
-        '1 TiB asked of the device',
-        `${status} ${code}`,
-        'refused',
-        status === 507 || status === 400 || status === 500,
-      ),
+      row('1 TiB asked of the device', `${status} ${code}`, '507', status === 507),
       row('worker processes lost by it', `${restarts}`, 'none', restarts === 0),
       row(
         'another model afterwards',
