@@ -19,6 +19,7 @@ export interface ProbedAnswer {
 
 const TIMEOUT_MS = 120_000
 const POLL_MS = 50
+const NOBODY = 'nobody/has-this-name'
 const QUIET_WINDOW_MS = 200
 /** CPU seconds in a window that still count as quiet: two clock ticks. */
 const QUIET_CPU_SECONDS = 0.02
@@ -69,6 +70,15 @@ export class HttpProbe {
       if (reply.status === 200) return
       if (this.#clock.now() > endsAt)
         throw new Error(`${model} was not ready in ${limitMs} ms: ${reply.body.toString()}`)
+      await pause(this.#clock, POLL_MS, signal)
+    }
+  }
+
+  /** Resolves when the whole folder has been looked at: until then a name that is not there may still come. Rejects after `limitMs`. */
+  async awaitScan(limitMs: number, signal: AbortSignal): Promise<void> {
+    const endsAt = this.#clock.now() + limitMs
+    while ((await this.ask('GET', `/v2/models/${NOBODY}/ready`)).status !== 404) {
+      if (this.#clock.now() > endsAt) throw new Error(`the models folder was not read in ${limitMs} ms`)
       await pause(this.#clock, POLL_MS, signal)
     }
   }

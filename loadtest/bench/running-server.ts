@@ -49,6 +49,8 @@ export async function startServer(setup: ServerSetup): Promise<RunningServer> {
   const server = await ServerProcess.serve({ ...launch, args: [...folders, ...configured, ...args] })
   const probe = new HttpProbe(server.target)
   try {
+    await probe.awaitScan(SCAN_LIMIT_MS, signal)
+    // Files count once they have not changed for a while, which the newest ones may still wait for.
     await probe.awaitReady(awaits, SCAN_LIMIT_MS, signal)
     return { server, probe }
   } catch (error) {

@@ -5,6 +5,8 @@ import { countOutcomes, expectUntouched, outcomeOf, tailOf } from '../answers.ts
 import { Expectations, type FaultRow } from '../fault.ts'
 
 const STEADY_MODELS = 20
+/** The compile deadline as shipped, what the file's size adds to it, and a request that waits for half of it. */
+const LIMIT_SECONDS = 95
 
 export const modelBomb: FaultRow = {
   number: 13,
@@ -12,8 +14,7 @@ export const modelBomb: FaultRow = {
   injected: `${FILE_BOMBS.length} files, among them 144 bytes that ask for a gibibyte, folding that never ends, functions that double 30 times`,
   expected:
     '4xx for each within the compile deadline, no compiler above its memory cap, others answered without an error',
-  // The compile deadline as shipped, and what the file's size adds to it.
-  limitSeconds: 65,
+  limitSeconds: LIMIT_SECONDS,
   async run(stage) {
     const expect = new Expectations()
     const steady = await stage.writeSteady(STEADY_MODELS)
@@ -32,10 +33,15 @@ export const modelBomb: FaultRow = {
         stage.besideSteady(running, steady, async () => {
           for (const [i, bomb] of FILE_BOMBS.entries()) {
             stage.progress(bomb.name)
-            const reply = await running.probe.tryInfer(name(i), bomb.body)
-            slowest = Math.max(slowest, reply.ms / 1000)
-            outcomes.push(outcomeOf(reply))
-            expect.that(reply.status >= 400 && reply.status < 500, `${bomb.name}: ${outcomeOf(reply)}, expected 4xx`)
+            // Whoever asks first may have left before the compile is given up: what counts is what the model is then.
+            let outcome = ''
+            const seconds = await stage.secondsUntil(bomb.name, 2 * LIMIT_SECONDS, async () => {
+              const reply = await running.probe.tryInfer(name(i), bomb.body)
+              outcome = outcomeOf(reply)
+              return reply.status >= 400 && reply.status < 500
+            })
+            slowest = Math.max(slowest, seconds)
+            outcomes.push(outcome)
           }
         }),
     )
