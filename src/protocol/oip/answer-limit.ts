@@ -28,9 +28,14 @@ export class AnswerLimit {
     this.#check(this.#bytes)
   }
 
+  /** @throws GatewayError BAD_INPUT_VALUE when so many more would be over the limit, which then costs nobody the making of them */
+  expect(bytes: number): void {
+    this.#check(this.#bytes + bytes)
+  }
+
   /** The elements between the brackets of a JSON list, counted. @throws GatewayError BAD_INPUT_VALUE as `count` does */
   elements(datatype: Datatype, data: TensorData): string {
-    this.#check(this.#bytes + MIN_ELEMENT_BYTES * data.length)
+    this.expect(MIN_ELEMENT_BYTES * data.length)
     if (data.length <= PIECE_ELEMENTS) return this.#piece(datatype, data)
     const pieces: string[] = []
     for (let at = 0; at < data.length; at += PIECE_ELEMENTS)

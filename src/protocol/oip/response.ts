@@ -44,7 +44,7 @@ export class ResponseWriter {
       if (given === undefined) continue
       const wanted = outputs[i]
       const classes = wanted?.classes
-      const tensor = classes === undefined ? given : classified(given, classes)
+      const tensor = classes === undefined ? given : classified(given, classes, limit)
       const head = classes === undefined ? this.#outputHeads.get(tensor.name) : headOf(tensor)
       if (i > 0) json += ','
       json += `${head ?? ''}${tensor.shape.join(',')}]`
