@@ -143,16 +143,15 @@ export class WorkerPool {
   async #keepAlive(worker: Worker, onFirst = () => {}, onFailure: (error: unknown) => void = () => {}): Promise<void> {
     const { clock, respawn, onDown } = this.#options
     const { signal } = this.#closing
-    const serves = () => !signal.aborted && this.#workers.get(worker.slot) === worker
     let attempt = 0
-    while (serves()) {
+    while (this.#serves(worker)) {
       const startedAt = clock.now()
       const life = await this.#oneLife(worker, onFirst, onFailure)
       if (signal.aborted) break
       if (life.wasUp) onDown(worker, life.exit)
-      if (!serves()) break
-      // What was ordered is no sign of trouble: the next process is wanted at once.
-      if (life.exit.reason === 'rebind') continue
+      if (!this.#serves(worker)) break
+      // What was ordered is no sign of trouble: the next process is wanted at once. One that did not come up is.
+      if (life.wasUp && life.exit.reason === 'rebind') continue
       attempt = clock.now() - startedAt > respawn.stableMs ? 1 : attempt + 1
       await pause(clock, backoffMs(attempt, respawn, this.#random), signal).catch(() => undefined)
     }
@@ -189,10 +188,15 @@ export class WorkerPool {
   }
 
   #announce(worker: Worker, onFirst: () => void): boolean {
-    if (this.#closing.signal.aborted) return false
+    // The slot may have become a successor's while this one started.
+    if (!this.#serves(worker)) return false
     this.#options.onUp(worker)
     onFirst()
     return true
+  }
+
+  #serves(worker: Worker): boolean {
+    return !this.#closing.signal.aborted && this.#workers.get(worker.slot) === worker
   }
 
   #ofSlot(slot: string): Worker {

@@ -108,6 +108,22 @@ describe('a worker that dies', () => {
     await end()
   })
 
+  it('to serve another domain is tried again with back-off too when no process can be made for that', async () => {
+    const { pool, spawner, quiet, advance, end } = scene(1)
+    await pool.start()
+    const [worker] = pool.workers
+    // Fails so often at most, or a loop without a pause would never let this test end.
+    let failures = 100
+    Object.defineProperty(spawner, 'broken', { get: () => (failures-- > 0 ? new Error('EMFILE') : undefined) })
+    worker?.kill('rebind')
+    await quiet()
+    assert.equal(failures, 99, 'the next try is due later')
+    failures = 0
+    await advance(100)
+    assert.equal(worker?.isUp, true)
+    await end()
+  })
+
   it('says what it was killed for, which the process cannot', async () => {
     const { pool, spawner, downs, quiet, advance, end } = scene(1)
     await pool.start()
@@ -157,6 +173,29 @@ describe('a pool with a spare process', () => {
     assert.equal(spawner.children.length, 2)
     await advance(100)
     assert.equal(spawner.children.length, 3)
+    await end()
+  })
+})
+
+describe('a worker whose slot was given to a successor', () => {
+  it('while it was starting again is not announced as the one of the slot', async () => {
+    const { pool, spawner, ups, downs, quiet, advance, end } = scene(1)
+    await pool.start()
+    const successor = await pool.succeed('worker-0')
+    spawner.children[0]?.die()
+    await quiet()
+    const greeting = Promise.withResolvers<readonly Uint8Array[]>()
+    spawner.handle = () => greeting.promise
+    await advance(100)
+    assert.equal(spawner.children.length, 3, 'it is on its way up')
+    const predecessor = pool.promote(successor)
+    const retired = pool.retire(predecessor, 1000)
+    greeting.resolve([])
+    await quiet()
+    await retired
+    assert.deepEqual(ups, ['worker-0'])
+    assert.deepEqual(downs, ['worker-0 crash'])
+    assert.deepEqual([pool.workers, successor.isUp], [[successor], true])
     await end()
   })
 })
