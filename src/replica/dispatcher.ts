@@ -16,7 +16,7 @@ import type { HandOver, WorkQueues } from '../scheduler/work-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
 import { answer } from './answer.ts'
 import { WorkerDied } from './death.ts'
-import type { Lane } from './lane.ts'
+import { type Lane, TakenBackError, takenBack } from './lane.ts'
 import { Lanes } from './lanes.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
@@ -239,7 +239,7 @@ export class Dispatcher {
     const limitMs = (kind: 'open' | 'run' | 'close', expectedMs: number) =>
       (kind === 'open' ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
     for (const lane of this.#lanes.all()) {
-      lane.recallOverdue()
+      if (this.#lanes.hasOther(lane)) lane.recallOverdue()
       const hanging = lane.hangingOn(limitMs)
       if (hanging === undefined) continue
       onHang(lane.id, hanging.key)
@@ -324,10 +324,9 @@ export class Dispatcher {
     { key, items }: HandOver<ReplicaRequest>,
     running: Promise<unknown>,
   ): Promise<number> {
-    // The run fails with the open; the open says why.
-    running.catch(() => undefined)
     for (const request of items) if (request.cache === 'hit') request.cache = 'load'
-    const report = await opening
+    // The run fails with the open; the open says why.
+    const report = await Promise.race([opening, takenBack(running)])
     // Warm-up is what an open costs the worker and whoever waits for it.
     const openMs = report.openMs + report.warmUpMs
     this.#options.estimates.observeOpen(key, openMs)
@@ -367,9 +366,9 @@ export class Dispatcher {
 
   /** Which requests of a hand-over that failed may be handed over again, as none of them has begun to run? */
   #mayQueueAgain(lane: Lane, handOver: HandOver<ReplicaRequest>, error: unknown): (request: ReplicaRequest) => boolean {
-    if (error instanceof ChildGoneError) {
-      return (request) => request.replays++ < MAX_REPLAYS
-    }
+    // Nothing died: it waits on, for as long as its deadline lets it.
+    if (error instanceof TakenBackError) return () => true
+    if (error instanceof ChildGoneError) return (request) => request.replays++ < MAX_REPLAYS
     const { key } = handOver
     const { queues, onNoRoom } = this.#options
     if (!(error instanceof GatewayError) || error.code !== 'CAPACITY_EXHAUSTED') return never

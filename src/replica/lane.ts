@@ -41,6 +41,9 @@ const RECALL_MS = 500
 /** Of them, those for which room is still being made: a process need not stand idle meanwhile. */
 const MAX_UNSENT = 5
 
+/** The run was never begun, and its process lives: another worker is to have it. */
+export class TakenBackError extends Error {}
+
 export class Lane implements SessionWorker {
   readonly #worker: SessionWorker
   readonly #clock: Clock
@@ -94,7 +97,7 @@ export class Lane implements SessionWorker {
     this.#expectedMs += handOver.expectedMs
   }
 
-  /** Sends what was given. @throws as `run`; ChildGoneError also when it was taken back before it began */
+  /** Sends what was given. @throws as `run`; TakenBackError */
   send(handOver: Given, placementId: number): Promise<HandOverReport> {
     const { key, expectedMs, items } = handOver
     const requests = items.map((request) => request.content)
@@ -102,7 +105,7 @@ export class Lane implements SessionWorker {
     const { promise, resolve, reject } = Promise.withResolvers<HandOverReport>()
     this.#sent.set(handOver, () => {
       if (this.#commands.values().next().value === command) return
-      reject(new ChildGoneError(`worker ${this.id} has been at something else for too long`))
+      reject(new TakenBackError(`worker ${this.id} has been at something else for too long`))
     })
     // An answer that comes after it was taken back is nobody's: another worker gives it.
     this.#track(command, () => this.#worker.run(placementId, requests)).then(resolve, reject)
@@ -189,4 +192,13 @@ export class Lane implements SessionWorker {
     if (this.#culprit !== command || command.kind === 'close') return cause
     return new WorkerDied(command.kind, this.id, cause)
   }
+}
+
+/** Rejects when the run is taken back, and settles in no other way: for those who wait for something else that is to come before it. */
+export function takenBack(running: Promise<unknown>): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    running.catch((error: unknown) => {
+      if (error instanceof TakenBackError) reject(error)
+    })
+  })
 }

@@ -33,6 +33,11 @@ export class Lanes {
     return [...this.#bySlot.values(), ...this.#leaving.keys()]
   }
 
+  /** Is there one that could be given what this one has? */
+  hasOther(lane: Lane): boolean {
+    return this.#bySlot.size > (this.of(lane.slot) === lane ? 1 : 0)
+  }
+
   add(worker: SessionWorker): void {
     this.#bySlot.set(worker.slot, new Lane(worker, this.#clock))
   }
