@@ -6,6 +6,7 @@ import { hash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { killPoint } from '../child/kill-points.ts'
+import { printable } from '../domain/model-ref.ts'
 import type { QuarantineRecord, Strike } from '../domain/quarantine.ts'
 import { quarantineFolder, stagingFolder } from './layout.ts'
 
@@ -112,9 +113,12 @@ export class QuarantineFolder {
 
   async #readFile(name: string): Promise<QuarantineRecord> {
     const path = join(this.#cache, quarantineFolder, name)
-    if ((await stat(path)).size > MAX_FILE_BYTES) throw new Error(`it has more than ${MAX_FILE_BYTES} bytes`)
+    const info = await stat(path)
+    // A pipe would be waited for, and a device has no end.
+    if (!info.isFile()) throw new Error('it is no regular file')
+    if (info.size > MAX_FILE_BYTES) throw new Error(`it has more than ${MAX_FILE_BYTES} bytes`)
     const record = parse(await readFile(path, 'utf8'))
-    if (nameOf(record.key) !== name) throw new Error(`it is the record of another key, ${record.key}`)
+    if (nameOf(record.key) !== name) throw new Error(`it is the record of another key, ${printable(record.key)}`)
     return record
   }
 }
@@ -145,7 +149,7 @@ function parse(text: string): QuarantineRecord {
   const file = JSON.parse(text) as Partial<RecordFile> | null
   if (file === null || typeof file !== 'object') throw new Error('it is not an object')
   const { format, key, model, version, since, code, reason, conditions, strikes = [] } = file
-  if (format !== FORMAT) throw new Error(`its format is ${JSON.stringify(format)}, expected ${FORMAT}`)
+  if (format !== FORMAT) throw new Error(`its format is ${printable(JSON.stringify(format) ?? 'missing')}, expected ${FORMAT}`)
   if (code !== 'MODEL_QUARANTINED' && code !== 'ARTIFACT_INVALID') throw new Error('its code is none of a quarantine')
   for (const [name, value] of Object.entries({ key, model, version, since, reason, conditions }))
     if (typeof value !== 'string') throw new Error(`its ${name} is missing or no text`)
@@ -164,7 +168,7 @@ function parse(text: string): QuarantineRecord {
 
 function wallOf(text: unknown): number {
   const at = Date.parse(String(text))
-  if (Number.isNaN(at)) throw new Error(`${JSON.stringify(text)} is no date`)
+  if (Number.isNaN(at)) throw new Error(`${printable(JSON.stringify(text) ?? 'nothing')} is no date`)
   return at
 }
 

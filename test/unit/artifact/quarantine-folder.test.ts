@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, describe, it } from 'node:test'
@@ -114,6 +115,37 @@ describe('the quarantine folder', () => {
     await mkdir(join(cache, 'quarantine', `${'0'.repeat(32)}.json`))
     assert.equal((await open().read()).length, 1)
     assert.equal(unreadable.length, 1, 'a folder in place of a file is said')
+  })
+
+  it('waits for no pipe, and reads no device to its end', async () => {
+    await folder.write(record())
+    const place = (digit: string) => join(cache, 'quarantine', `${digit.repeat(32)}.json`)
+    execFileSync('mkfifo', [place('0')])
+    await symlink('/dev/zero', place('1'))
+    assert.equal((await open().read()).length, 1)
+    assert.deepEqual(
+      unreadable.map((line) => line.replace(/^\S+ /, '')),
+      ['it is no regular file', 'it is no regular file'],
+    )
+  })
+
+  it('quotes a scribble in one short line', async () => {
+    await folder.write(record())
+    const file = join(cache, folder.fileOf(record().key))
+    const text = await readFile(file, 'utf8')
+    const scribble = `\n\u009b2J${'x'.repeat(10_000)}`
+    const { key } = record()
+    for (const [good, bad] of [
+      [JSON.stringify(key), JSON.stringify(scribble)],
+      ['"format": 1', `"format": ${JSON.stringify(scribble)}`],
+      ['2026-01-02T00:00:00.000Z', JSON.stringify(scribble).slice(1, -1)],
+    ] as const) {
+      unreadable = []
+      await writeFile(file, text.replace(good, bad))
+      assert.deepEqual(await open().read(), [])
+      assert.ok((unreadable[0] ?? '').length < 500)
+      assert.doesNotMatch(unreadable[0] ?? '', /\p{Cc}/u)
+    }
   })
 
   it('is empty where there is none', async () => {
