@@ -1,7 +1,8 @@
 /**
  * Is a request from this machine, sent by its user and nobody else? What has no authentication answers only such: the connection
  * comes from loopback, the host that the client meant is loopback too (a page that rebinds its own name to 127.0.0.1 means its own
- * name), no browser says on behalf of which page it asks, and no proxy passed it on from elsewhere.
+ * name), no browser says on behalf of which page it asks, and no proxy passed it on from elsewhere. A proxy on this machine that adds
+ * nothing and lets its clients choose the host cannot be told: whoever runs one turns these answers off.
  */
 import type { IncomingMessage } from 'node:http'
 
@@ -12,17 +13,26 @@ const FOREIGN: ReadonlySet<string> = new Set([
   'origin',
   'forwarded',
   'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
   'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'cdn-loop',
 ])
+const FOREIGN_FAMILIES = ['x-forwarded-', 'x-envoy-', 'cf-']
+/** Browsers say it of every request; `none`: its user asked, no page did. */
+const BY_PAGE = 'sec-fetch-site'
 
-export function isLocalPeer({ socket, rawHeaders }: Pick<IncomingMessage, 'socket' | 'rawHeaders'>): boolean {
+type Asked = Pick<IncomingMessage, 'socket' | 'rawHeaders' | 'httpVersion'>
+
+export function isLocalPeer({ socket, rawHeaders, httpVersion }: Asked): boolean {
   if (!LOOPBACK_ADDRESS.test(socket.remoteAddress ?? '')) return false
+  // nginx, left as it comes, adds no header and names the server behind it as the host; but it speaks HTTP/1.0 to that, as nobody else does.
+  if (httpVersion !== '1.1') return false
   const hosts: string[] = []
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]?.toLowerCase() ?? ''
-    if (FOREIGN.has(name)) return false
+    if (FOREIGN.has(name) || FOREIGN_FAMILIES.some((family) => name.startsWith(family))) return false
+    if (name === BY_PAGE && rawHeaders[i + 1] !== 'none') return false
     if (name === 'host') hosts.push(rawHeaders[i + 1] ?? '')
   }
   return hosts.length === 1 && LOOPBACK_HOST.test(hosts[0] ?? '')

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { isLocalPeer } from '../../../src/http/local-peer.ts'
 
 function from(remoteAddress: string, ...rawHeaders: string[]): boolean {
-  return isLocalPeer({ socket: { remoteAddress } as Socket, rawHeaders })
+  return isLocalPeer({ socket: { remoteAddress } as Socket, rawHeaders, httpVersion: '1.1' })
 }
 
 describe('isLocalPeer', () => {
@@ -36,7 +36,29 @@ describe('isLocalPeer', () => {
   })
 
   it('refuses what a page of a browser or a proxy sends on behalf of others', () => {
-    for (const name of ['Origin', 'Forwarded', 'Via', 'X-Forwarded-For', 'x-forwarded-host', 'X-Real-IP'])
+    for (const name of [
+      'Origin',
+      'Forwarded',
+      'Via',
+      'X-Forwarded-For',
+      'x-forwarded-host',
+      'X-Forwarded-Proto',
+      'X-Real-IP',
+      'X-Envoy-External-Address',
+      'CF-Connecting-IP',
+      'True-Client-IP',
+    ])
       assert.equal(from('127.0.0.1', 'Host', 'localhost', name, 'x'), false, name)
+  })
+
+  it('refuses what a page asks for without saying which, and takes what its user typed', () => {
+    for (const site of ['cross-site', 'same-site', 'same-origin'])
+      assert.equal(from('127.0.0.1', 'Host', 'localhost', 'Sec-Fetch-Site', site), false, site)
+    assert.equal(from('127.0.0.1', 'Host', 'localhost', 'Sec-Fetch-Site', 'none'), true)
+  })
+
+  it('refuses HTTP/1.0, which a proxy speaks that says nothing else of itself', () => {
+    const socket = { remoteAddress: '127.0.0.1' } as Socket
+    assert.equal(isLocalPeer({ socket, rawHeaders: ['Host', '127.0.0.1:8080'], httpVersion: '1.0' }), false)
   })
 })
