@@ -188,11 +188,11 @@ function painter({ hasColours }: Screen): Paint {
   return hasColours ? coloured : (text) => text
 }
 
-/** The last word on the promise: a line that is too wide loses its colours and its end. */
+/** The last word on the promise: a line that is too wide, or would steer the terminal, loses its colours, and its end or what steers. */
 function inFrame(lines: readonly string[], { width, height, glyphs }: Screen): string[] {
   return lines.slice(0, height).map((line) => {
     const plain = withoutColours(line)
-    const short = cut(plain, width, glyphs.ellipsis)
+    const short = cut(visible(plain), width, glyphs.ellipsis)
     return short === plain ? line : short
   })
 }

@@ -78,8 +78,12 @@ describe('the screen of top', () => {
       '\u202eabc',
       '🧪'.repeat(50),
     ]
+    const steering = '\u001b]0;title\u0007\u009b2J'
     const overview = {
       ...base,
+      server: { ...base.server, version: steering, replica: steering },
+      ledger: { ...base.ledger, bytesByKind: { ...base.ledger.bytesByKind, [steering]: 1 } },
+      compilers: [{ lane: steering, running: 1, waiting: 0 }],
       models: { ...base.models, hottest: [...names.map((name) => ({ ...model, name })), ...base.models.hottest] },
       events: base.events.map((event) => ({ ...event, fields: { text: names.join(' ') } })),
     }
