@@ -14,8 +14,13 @@ export interface AnswerBudgetOptions {
   readonly idleMs: number
 }
 
+/** So long while others wait for the room that it takes. */
+const PRESSED_STALL_MS = 2000
+
 export class AnswerBudget {
   readonly #options: AnswerBudgetOptions
+  /** Answers on their way whose clients have all the time there is. */
+  readonly #patient = new Set<ServerResponse>()
   #used = 0
 
   constructor(options: AnswerBudgetOptions) {
@@ -26,9 +31,10 @@ export class AnswerBudget {
     return this.#used
   }
 
-  /** @throws GatewayError OVERLOADED while the budget is spent */
+  /** Whoever finds no room shortens the time that clients have which take nothing. @throws GatewayError OVERLOADED while the budget is spent */
   checkRoom(): void {
     if (this.#used < this.#options.maxBytes) return
+    this.#press()
     throw new GatewayError(
       'OVERLOADED',
       'clients do not take the answers that are ready for them; come back in a moment',
@@ -42,15 +48,28 @@ export class AnswerBudget {
   watch(request: IncomingMessage, response: ServerResponse): void {
     const bytes = response.writableLength
     if (bytes === 0 || response.destroyed || request.socket.destroyed) return
-    const { stallMs, idleMs } = this.#options
     this.#used += bytes
     // It also comes to a response that waits for its turn behind another one.
     response.once('close', () => {
       this.#used -= bytes
+      this.#patient.delete(response)
     })
     // One that waits is not stalled: it is watched once it has the connection.
-    if (response.socket === null) response.once('socket', () => limitStall(response, stallMs, idleMs))
-    else limitStall(response, stallMs, idleMs)
+    if (response.socket === null) response.once('socket', () => this.#limit(response))
+    else this.#limit(response)
+  }
+
+  #limit(response: ServerResponse): void {
+    const { stallMs, idleMs } = this.#options
+    limitStall(response, stallMs, idleMs)
+    this.#patient.add(response)
+  }
+
+  /** Once for each answer: to set a limit again is to begin it again. */
+  #press(): void {
+    const ms = Math.min(PRESSED_STALL_MS, this.#options.stallMs)
+    for (const { socket } of this.#patient) socket?.setTimeout(ms)
+    this.#patient.clear()
   }
 }
 

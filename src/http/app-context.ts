@@ -8,6 +8,7 @@ import type { RequestObserver } from '../telemetry/request-summary.ts'
 import type { TraceContext, TraceStarter } from '../telemetry/trace-context.ts'
 import type { AddressQuota } from './address-quota.ts'
 import type { AdminSource } from './admin-source.ts'
+import type { AnswerBudget } from './answer-budget.ts'
 import type { ReceiveBudget } from './read-body.ts'
 import type { RequestIds } from './request-id.ts'
 
@@ -43,6 +44,8 @@ export interface AppDeps {
   /** Of looks at the server as a whole. */
   readonly adminQuota: AddressQuota
   readonly budget: ReceiveBudget
+  /** Of answers that their clients have not taken yet. */
+  readonly told: AnswerBudget
   readonly isDraining: () => boolean
   /** Version of this software. */
   readonly version: string

@@ -14,7 +14,7 @@ import { methodNotAllowed } from './app-context.ts'
 import { sendError } from './error-answer.ts'
 import { InferHandler } from './infer-handler.ts'
 import { addAdminRoutes, guardAdmin } from './routes/admin.ts'
-import { addHealthRoutes } from './routes/health.ts'
+import { addHealthRoutes, isAboutHealth } from './routes/health.ts'
 import { addModelRoutes } from './routes/models.ts'
 import { addRepositoryRoutes } from './routes/repository.ts'
 import { addServerRoutes } from './routes/server.ts'
@@ -82,6 +82,8 @@ function summaryOf(ctx: AppContext, durationMs: number, isGone: boolean): Reques
 async function answered(ctx: AppContext, next: () => Promise<unknown>, deps: AppDeps): Promise<void> {
   try {
     checkTarget(ctx)
+    // Orchestrators ask for health first when something is wrong, and its answers are a few bytes.
+    if (!isAboutHealth(ctx.path)) deps.told.checkRoom()
     await next()
   } catch (thrown) {
     answerError(ctx, asGatewayError(thrown), deps)

@@ -69,6 +69,8 @@ export interface HttpServerDeps {
 const TIMEOUT_CHECK_MS = 1000
 /** A list of all models costs as much as so many walks through one model's file. */
 const LIST_COST = 5
+/** Of what answers to inferences may hold unread, the part that everything else may hold beside them. */
+const TOLD_SHARE = 0.25
 /** Of one address; a screen that people look at wants one or two. */
 const OVERVIEWS_PER_SECOND = 10
 
@@ -78,6 +80,8 @@ export class HttpServer {
   readonly #infer: InferHandler
   readonly #app: ReturnType<typeof createApp>
   readonly #answers: AnswerBudget
+  /** Of every other route: whoever asks for metrics and never reads must not keep anybody from inference. */
+  readonly #told: AnswerBudget
   readonly #received: ReceiveBudget
   readonly #connections: Connections
   readonly #refusal: RefusalDeps
@@ -89,11 +93,13 @@ export class HttpServer {
   constructor(options: HttpServerOptions, deps: HttpServerDeps) {
     this.#deps = deps
     const { gateway, clock, random } = deps
-    this.#answers = new AnswerBudget({
+    const unread = {
       maxBytes: options.maxReceivingBytes,
       stallMs: options.requestTimeoutMs,
       idleMs: socketTimeoutMs(options),
-    })
+    }
+    this.#answers = new AnswerBudget(unread)
+    this.#told = new AnswerBudget({ ...unread, maxBytes: TOLD_SHARE * options.maxReceivingBytes })
     this.#received = new ReceiveBudget(options.maxReceivingBytes)
     this.#connections = new Connections(
       { max: options.maxConnections, maxPerAddress: options.maxConnectionsPerAddress },
@@ -113,6 +119,7 @@ export class HttpServer {
     this.#infer = new InferHandler(options, { ...shared, answers: this.#answers })
     this.#app = createApp({
       ...shared,
+      told: this.#told,
       walkQuota: new AddressQuota(clock, {
         perSecond: options.metadataPerSecond,
         of: 'metadata of models not compiled yet',
@@ -156,7 +163,7 @@ export class HttpServer {
 
   /** Bytes of bodies that are not handed on yet, and of answers that are not taken yet. */
   get heldBytes(): { readonly received: number; readonly unread: number } {
-    return { received: this.#received.used, unread: this.#answers.used }
+    return { received: this.#received.used, unread: this.#answers.used + this.#told.used }
   }
 
   get isDraining(): boolean {
@@ -263,7 +270,7 @@ export class HttpServer {
     }
     if (mustContinue) response.writeContinue()
     this.#app(request, response)
-      .then(() => this.#answers.watch(request, response))
+      .then(() => this.#told.watch(request, response))
       .catch((error: unknown) => {
         this.#deps.log.event('process.fault', { err: error }, 'error')
         response.destroy()

@@ -11,13 +11,13 @@ const ASK = `POST ${INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}`
 const LARGE = Buffer.alloc(64 * 2 ** 20, 'x')
 
 /** A client that asks and never reads. */
-async function deafClient(http: Harness): Promise<Socket> {
+async function deafClient(http: Harness, ask = ASK): Promise<Socket> {
   const socket = await http.connect()
   socket.on('error', () => {})
   socket.pause()
   // It would not even notice that the server closed it.
   after(() => socket.destroy())
-  socket.write(ASK)
+  socket.write(ask)
   return socket
 }
 
@@ -59,6 +59,34 @@ describe('answers that clients do not read', () => {
     assert.equal((await http.get('/livez')).status, 200)
     deaf.destroy()
     await statusUntil(http, 200)
+  })
+
+  it('cost the connection much sooner when somebody else finds no room', async () => {
+    const http = await startHttp({ maxReceivingBytes: 1_000_000, requestTimeoutMs: 600_000 })
+    http.gateway.reply = { body: LARGE }
+    await deafClient(http)
+    await http.gateway.arrived(1)
+    http.gateway.reply = {}
+    await statusUntil(http, 503)
+    const gone = () => http.summaries.some(({ code }) => code === 'CLIENT_GONE')
+    while (!gone()) await http.finished(http.summaries.length + 1)
+    assert.equal((await http.post(INFER)).status, 200)
+  })
+
+  it('to questions about the server keep nobody from inference, nor anybody from its health', async () => {
+    const metrics = { contentType: 'text/plain', render: () => Promise.resolve(LARGE.toString('latin1')) }
+    const http = await startHttp({ maxReceivingBytes: 1_000_000 }, { metrics })
+    const deaf = await deafClient(http, 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+    let told = await http.get('/v2')
+    while (told.status === 200) told = await http.get('/v2')
+    assert.deepEqual([told.status, told.json.code], [503, 'OVERLOADED'])
+    assert.equal((await http.post(INFER)).status, 200)
+    for (const path of ['/livez', '/readyz', '/v2/health/live', '/v2/health/ready'])
+      assert.equal((await http.get(path)).status, 200, path)
+    assert.ok(http.server.heldBytes.unread >= LARGE.length / 2)
+    deaf.destroy()
+    while (told.status === 503) told = await http.get('/v2')
+    assert.equal(told.status, 200)
   })
 
   it('are given back too when they waited behind another answer', async () => {

@@ -3,6 +3,14 @@ import type { Router } from '@koa/router'
 import { GatewayError } from '../../domain/errors.ts'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 
+const LIVE = ['/livez', '/v2/health/live']
+const READY = ['/readyz', '/v2/health/ready']
+const PATHS: ReadonlySet<string> = new Set([...LIVE, ...READY])
+
+export function isAboutHealth(path: string): boolean {
+  return PATHS.has(path)
+}
+
 export function addHealthRoutes(router: Router<AppState>, deps: AppDeps): void {
   const live = (ctx: AppContext): void => {
     ctx.state.route = ctx.path
@@ -14,10 +22,8 @@ export function addHealthRoutes(router: Router<AppState>, deps: AppDeps): void {
     if (problem !== undefined) throw problem
     ctx.body = { ready: true }
   }
-  router.get('/livez', live)
-  router.get('/v2/health/live', live)
-  router.get('/readyz', ready)
-  router.get('/v2/health/ready', ready)
+  for (const path of LIVE) router.get(path, live)
+  for (const path of READY) router.get(path, ready)
 }
 
 function readinessProblem({ gateway, isDraining }: AppDeps): GatewayError | undefined {
