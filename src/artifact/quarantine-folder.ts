@@ -149,7 +149,8 @@ function parse(text: string): QuarantineRecord {
   const file = JSON.parse(text) as Partial<RecordFile> | null
   if (file === null || typeof file !== 'object') throw new Error('it is not an object')
   const { format, key, model, version, since, code, reason, conditions, strikes = [] } = file
-  if (format !== FORMAT) throw new Error(`its format is ${printable(JSON.stringify(format) ?? 'missing')}, expected ${FORMAT}`)
+  if (format !== FORMAT)
+    throw new Error(`its format is ${printable(JSON.stringify(format) ?? 'missing')}, expected ${FORMAT}`)
   if (code !== 'MODEL_QUARANTINED' && code !== 'ARTIFACT_INVALID') throw new Error('its code is none of a quarantine')
   for (const [name, value] of Object.entries({ key, model, version, since, reason, conditions }))
     if (typeof value !== 'string') throw new Error(`its ${name} is missing or no text`)
