@@ -1,4 +1,10 @@
-/** A log line of JSON as a line for people: time, level, event, then `key=value`; stacks below, indented. */
+/**
+ * A log line of JSON as a line for people: time, level, event, then `key=value`; stacks below, indented. What would steer a terminal
+ * (names of files, words of the engine about a model) is shown as an escape.
+ */
+
+/** Control and format characters, and separators of lines, but for the ends of lines and tabs that stacks have. */
+const STEERING = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 
 /** Takes what the logger wrote; what is not JSON passes unchanged. */
 export function textLine(line: string): string {
@@ -7,8 +13,13 @@ export function textLine(line: string): string {
   const { time, level, event, err, ...rest } = fields
   let text = `${clockTime(time)} ${String(level).toUpperCase().padEnd(5)} ${String(event)}`
   for (const [key, value] of Object.entries(rest)) text += ` ${key}=${show(value)}`
+  text = escaped(text)
   const stack = stackOf(err)
-  return stack === undefined ? `${text}\n` : `${text}\n${stack.replace(/^/gm, '    ')}\n`
+  return stack === undefined ? `${text}\n` : `${text}\n${escaped(stack).replace(/^/gm, '    ')}\n`
+}
+
+function escaped(text: string): string {
+  return text.replace(STEERING, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`)
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

@@ -104,6 +104,22 @@ describe('Log', () => {
 })
 
 describe('textLine', () => {
+  it('shows what would steer a terminal as an escape, in names and in stacks', () => {
+    const evil = '\u001b]0;x\u0007\u009b2J\u202e\u2028'
+    const err = { stack: `Error: ${evil}\r\n\tat worker\n12:00:00.000 INFO  process.stopped` }
+    const text = textLine(
+      JSON.stringify({ time: '', level: 'warn', event: 'child.line', line: evil, said: `a ${evil}`, err }),
+    )
+    assert.doesNotMatch(text.replaceAll(/[\n\t]/g, ''), /[\p{C}\p{Zl}\p{Zp}]/u)
+    assert.match(text, /line="\\u001b\]0;x\\u0007\\u009b2J\\u202e\\u2028" /)
+    assert.deepEqual(text.split('\n').slice(1), [
+      '    Error: \\u001b]0;x\\u0007\\u009b2J\\u202e\\u2028\\u000d',
+      '    \tat worker',
+      '    12:00:00.000 INFO  process.stopped',
+      '',
+    ])
+  })
+
   it('puts stacks below, indented, and passes what is not JSON', () => {
     const line = JSON.stringify({
       time: '2026-01-02T03:04:05.678Z',
