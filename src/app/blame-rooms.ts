@@ -102,6 +102,8 @@ export function blameRooms(options: BlameRoomsOptions) {
       kind === 'open' ? OPEN_HANG_TIMES * hangMs : Math.max(hangMs, HANG_TIMES_EXPECTED * estimates.singleMs(key)),
     refusal: ({ version, content }) => quarantine.refusal(version, content),
     onDied: (request, died) => blame.trialDied(request, died),
+    isTrusted: (key) => damage.isTrusted(key),
+    onUntrusted: (requests) => damage.sendBack(requests),
     onAnswered: (request, report) => options.onAnswered(request, report),
     onTried: (verdict) => watch.onTried(verdict),
     onDown: (workerId) => placements.workerDown(workerId, 'spare down'),

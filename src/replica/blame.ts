@@ -2,7 +2,7 @@
  * What a worker's death says about a model. The process's oldest command tells what it was at; then, in this order:
  *
  *   files verified -> damaged: made again, nobody is to blame, requests wait for it
- *   several requests at once -> each runs alone, once, in the spare
+ *   several requests at once, or too much memory outside the spare -> each runs alone, once, in the spare
  *   one request alone, or an open -> a strike; two by different bodies quarantine the key
  *
  * Every request it is given ends exactly once. A death from outside (out of memory, an operator) is nobody's strike.
@@ -100,14 +100,14 @@ export class Blame {
       return
     }
     const { death, isVerified } = finding
-    // In a worker full of other models' sessions, too much memory is no proof against the one that ran.
-    if (died.during === 'run' && (!wasAlone || (death.cause === 'memory' && !isSpare))) {
+    if ((died.during === 'run' && !wasAlone) || (death.cause === 'memory' && !isSpare)) {
       onSuspects(key, requests.length, death)
       trials.add(requests, death.cause === 'hang')
       return
     }
     for (const request of requests) {
       if (died.during === 'run' && isVerified) this.#strike(key, death, request)
+      else if (death.cause === 'memory' && isVerified) this.#strike(key, death)
       const error = died.during === 'open' ? crashedOpening(death) : crashedAlone(death)
       request.fail(isVerified ? error : untried(`${error.message}; its files could not be verified`))
       release(request)
@@ -136,7 +136,8 @@ export class Blame {
       // By someone else's look at the files, perhaps, who has taken them away already.
       if (resident?.isDamaged === true) return { s: 'damaged' }
       const isVerified = corrupt !== undefined
-      if (died.during === 'open' && isVerified) this.#strike(key, death)
+      // In a worker full of other models' sessions, too much memory is no proof against the one that ran or was opened.
+      if (died.during === 'open' && death.cause !== 'memory' && isVerified) this.#strike(key, death)
       return { s: 'intact', death, isVerified }
     } finally {
       letGo()

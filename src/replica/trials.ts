@@ -47,6 +47,10 @@ export interface TrialsOptions {
   readonly refusal: (request: ReplicaRequest) => GatewayError | undefined
   /** The spare died while it was at this request alone, which is the callee's from now on. Trials wait for it. */
   readonly onDied: (request: ReplicaRequest, died: WorkerDied) => Promise<void>
+  /** May answers of this model be given out? No when the files behind its sessions turned out to be damaged. */
+  readonly isTrusted: (key: string) => boolean
+  /** Requests of such a model that are through; they are the callee's. */
+  readonly onUntrusted: (requests: readonly ReplicaRequest[]) => void
   readonly onAnswered: (request: ReplicaRequest, report: HandOverReport) => void
   readonly onTried: (verdict: Verdict) => void
   /** The spare's process is gone, and what was open in it. */
@@ -132,11 +136,11 @@ export class Trials {
   }
 
   async #try({ request, mustProve }: Suspect): Promise<void> {
-    const { refusal, release, onDied, onTried } = this.#options
+    const { refusal, isTrusted, onUntrusted, release, onDied, onTried } = this.#options
     const refused = refusal(request)
     if (refused !== undefined) request.fail(refused)
     let verdict: Verdict = 'untried'
-    if (refused === undefined && (mustProve || !request.isSettled)) {
+    if (refused === undefined && (mustProve || !request.isSettled) && isTrusted(request.key)) {
       try {
         await this.#runAlone(request)
         verdict = 'cleared'
@@ -146,15 +150,16 @@ export class Trials {
           onTried('convicted')
           return await onDied(request, error)
         }
-        request.fail(untried(reasonOf(error), error))
+        if (isTrusted(request.key)) request.fail(untried(reasonOf(error), error))
       }
     }
     onTried(verdict)
-    release(request)
+    if (isTrusted(request.key)) release(request)
+    else onUntrusted([request])
   }
 
   async #runAlone(request: ReplicaRequest): Promise<void> {
-    const { sessions, onAnswered } = this.#options
+    const { sessions, isTrusted, onAnswered } = this.#options
     const { key } = request
     const lane = await this.#up(key)
     const session = sessions.find(key, lane.id) ?? (await sessions.open(key, lane))
@@ -162,6 +167,7 @@ export class Trials {
     const done = sessions.use(session.placement, 1)
     try {
       const report = await this.#within(lane, key, 'run', lane.run(session.placement.id, [request.content]))
+      if (!isTrusted(key)) return
       answer([request], report)
       onAnswered(request, report)
     } finally {

@@ -9,6 +9,8 @@ export class ScriptedSpare implements Spare {
   rests = 0
   /** New processes hold every run until the test lets it through. */
   holdsRuns = false
+  /** As `holdsRuns`, of opens. */
+  holdsOpens = false
   /** Why none comes up. */
   broken: Error | undefined
   #current: SpareProcess | undefined
@@ -20,6 +22,7 @@ export class ScriptedSpare implements Spare {
     const { promise: exited, resolve } = Promise.withResolvers<void>()
     worker.onDied = () => resolve()
     if (this.holdsRuns) worker.runs.shut()
+    if (this.holdsOpens) worker.opens.shut()
     this.lives.push(worker)
     this.#current = { worker, exited }
     return Promise.resolve(this.#current)

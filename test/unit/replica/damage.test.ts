@@ -44,6 +44,32 @@ describe('damaged files', () => {
     await scene.end()
   })
 
+  it('give no answers in the spare either: suspects wait for the model to be made again', async () => {
+    const { scene, churn } = await open()
+    const [home] = scene.workers
+    home?.runs.shut()
+    scene.spare.holdsRuns = true
+    const all = await together(scene, churn, ['a', 'b'])
+    home?.die()
+    home?.runs.open()
+    await scene.settle()
+    const [spare] = scene.spare.lives
+    assert.deepEqual(spare?.runs.waiting, ['a'])
+    const resident = scene.residents.get(churn.key) ?? assert.fail()
+    scene.damage.condemn(resident)
+    spare?.runs.open()
+    await scene.settle()
+    assert.deepEqual(
+      all.map(({ state, text }) => [state, text]),
+      [
+        ['load', 'acme/churn-1.onnx a'],
+        ['wait', 'acme/churn-1.onnx b'],
+      ],
+    )
+    assert.equal(spare?.log.filter((line) => line.startsWith('run')).length, 1, 'nothing more is run on damaged files')
+    await scene.end()
+  })
+
   it('give no answers: what other workers have open is closed, and what they were running is run again', async () => {
     const { scene, churn } = await open({ workers: 2 })
     const [home, away] = [scene.home(churn), scene.away(churn)]
