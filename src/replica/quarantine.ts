@@ -258,10 +258,13 @@ export class Quarantine {
         this.#release(record.key, 'expired')
         await this.#forgetFile(record.key)
       }
-      const onDisk = [...this.#held].filter(([, { isOnDisk }]) => isOnDisk).map(([key]) => key)
-      const present = await this.#options.records.present(onDisk)
+      const onDisk = [...this.#held].filter(([, { isOnDisk }]) => isOnDisk)
+      const present = await this.#options.records.present(onDisk.map(([key]) => key))
       if (present === undefined || this.#isClosed) return
-      for (const key of onDisk) if (!present.has(key)) this.#release(key, 'file-removed')
+      for (const [key, held] of onDisk) {
+        // Another record of the key may have come meanwhile, whose file nobody has looked for.
+        if (!present.has(key) && this.#held.get(key) === held) this.#release(key, 'file-removed')
+      }
     } finally {
       this.#isLooking = false
     }

@@ -23,6 +23,7 @@ export interface SpareWorkerOptions {
   readonly onDown: (worker: Worker, exit: WorkerExit) => void
   /** As the pool's. */
   readonly device?: Device
+  readonly maxAnswerBytes?: number
   /** How processes are made. */
   readonly spawn?: Spawn
   /** Entry file of the process; the worker's own unless a test says otherwise. */
@@ -82,10 +83,10 @@ export class SpareWorker {
   }
 
   async #begin(): Promise<SpareLife> {
-    const { clock, onLine, onUp, entry = ENTRY, spawn = spawnChild, device = 'cpu' } = this.#options
+    const { clock, onLine, onUp, entry = ENTRY, spawn = spawnChild, device = 'cpu', maxAnswerBytes } = this.#options
     const id = `spare-${++this.#serial}`
     const worker = new Worker(id, clock)
-    const process = new WorkerProcess({ entry, spawn, device, onLine: (line) => onLine(id, line) })
+    const process = new WorkerProcess({ entry, spawn, device, maxAnswerBytes, onLine: (line) => onLine(id, line) })
     const exited = worker.attach(process)
     this.#workers.add(worker)
     detach(exited.then(() => this.#workers.delete(worker)))

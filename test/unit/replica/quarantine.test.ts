@@ -214,3 +214,20 @@ describe('a compile that proves a model bad', () => {
     quarantine.close()
   })
 })
+
+describe('a look at the files', () => {
+  it('that began before a key was released and struck again does not release it a second time', async () => {
+    const { quarantine, clock, shelf, told } = await quarantined()
+    const looked = Promise.withResolvers<ReadonlySet<string>>()
+    shelf.present = () => looked.promise
+    await clock.advance(1000)
+    await quarantine.release(churn.key)
+    strikeTwice(quarantine)
+    await settle()
+    looked.resolve(new Set())
+    await settle()
+    assert.deepEqual(told, [`quarantined ${churn.key}`, `released ${churn.key} asked`, `quarantined ${churn.key}`])
+    assert.equal(quarantine.refusal(churn)?.code, 'MODEL_QUARANTINED')
+    quarantine.close()
+  })
+})
