@@ -36,6 +36,8 @@ export interface HostOptions {
 
 /** An artifact that a guest was just told of is kept for so long without its asking: the guest's own hold is on its way. */
 const TOLD_MS = 10_000
+/** A guest answers within milliseconds, unless its process is stopped; a compile under way, and all removals behind it, wait for that. */
+const ANSWER_MS = 10_000
 
 export class ArtifactHost {
   readonly #options: HostOptions
@@ -193,15 +195,18 @@ class Guest {
     return { ...source, isUnchanged: () => this.#askUnchanged(ask) }
   }
 
-  /** Only the guest knows what it staged. One that is gone cannot tell, so its source is not believed. */
+  /** Only the guest knows what it staged. One that is gone or stands still cannot tell, so its source is not believed. */
   #askUnchanged(ask: number): Promise<boolean> {
     if (this.#isGone) return Promise.resolve(false)
     const question = ++this.#lastQuestion
     return new Promise((resolve) => {
-      this.#questions.set(question, (isUnchanged) => {
+      const answer = (isUnchanged: boolean): void => {
+        silence.cancel()
         this.#questions.delete(question)
         resolve(isUnchanged)
-      })
+      }
+      const silence = this.#options.clock.after(ANSWER_MS, () => answer(false))
+      this.#questions.set(question, answer)
       this.tell({ ask, question })
     })
   }
