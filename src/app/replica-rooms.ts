@@ -199,6 +199,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
       watch.onHandedBack(resident, report, items)
     },
     onDied: (handOver, died) => blame.handOverDied(handOver, died),
+    refusal: ({ version, content }) => quarantine.refusal(version, content),
     isTrusted: (key) => damage.isTrusted(key),
     onUntrusted: (requests) => damage.sendBack(requests),
   })

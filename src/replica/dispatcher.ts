@@ -43,6 +43,8 @@ export interface DispatcherOptions {
    * now on: it ends each and calls `release`, or calls `takeBack` and hands it in again.
    */
   readonly onDied: (handOver: HandOver<ReplicaRequest>, died: WorkerDied) => void
+  /** Why a request that came back from a worker may not be handed to another, as it may have been quarantined meanwhile. */
+  readonly refusal: (request: ReplicaRequest) => GatewayError | undefined
   /** May answers of this model be given out? No when the files behind its sessions turned out to be damaged. */
   readonly isTrusted: (key: string) => boolean
   /** Requests whose answers may not be given out; the callee's as with `onDied`. */
@@ -355,11 +357,12 @@ export class Dispatcher {
     const mayQueue = this.#mayQueueAgain(lane, handOver, error)
     const reason = toGatewayError(error)
     return handOver.items.filter((request) => {
-      if (!request.isSettled && mayQueue(request)) {
+      const refusal = this.#options.refusal(request)
+      if (refusal === undefined && !request.isSettled && mayQueue(request)) {
         this.#queue(request)
         return false
       }
-      request.fail(reason)
+      request.fail(refusal ?? reason)
       return true
     })
   }

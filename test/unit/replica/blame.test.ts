@@ -231,6 +231,32 @@ describe('a strike', () => {
     await scene.end()
   })
 
+  it('ends requests that come back from a worker that died of something else, too', async () => {
+    const { scene, churn } = await open({ workers: 2, scheduler: { aheadMs: 1000 } })
+    const [home, away] = [scene.home(churn), scene.away(churn)]
+    const names = Array.from({ length: 8 }, (_, i) => scene.model(`acme/m${i}`))
+    const other = names.find((model) => scene.home(model) === home) ?? assert.fail()
+    await scene.answered(other)
+    home.runs.shut()
+    const [first] = await together(scene, other, ['a'])
+    const [behind] = await together(scene, churn, ['poison'])
+    assert.equal(scene.queues.depth, 0, 'both are sent')
+    // The same body is found out elsewhere meanwhile.
+    scene.quarantine.strike(
+      churn,
+      { reason: 'crash', phase: 'run', how: 'SIGSEGV', process: away.id },
+      { body: [Buffer.from('poison')], bodyBytes: 6 },
+    )
+    home.die('host')
+    home.runs.open()
+    await scene.settle()
+    assert.deepEqual(states([first, behind].filter((one) => one !== undefined)), ['WORKER_CRASHED', 'WORKER_CRASHED'])
+    assert.match(behind?.error?.message ?? '', /this very request ended/)
+    assert.ok(scene.workers.every(({ isUp }) => isUp))
+    assert.deepEqual(scene.blamed, [`struck ${NAME} crash run 1`], 'no second worker died of it')
+    await scene.end()
+  })
+
   it('counts for ten minutes', async () => {
     const { scene, churn } = await open()
     await together(scene, churn, ['poison 1'])
