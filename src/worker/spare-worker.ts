@@ -79,7 +79,9 @@ export class SpareWorker {
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true
     this.#resting?.cancel()
-    await this.#end(graceMs)
+    this.#life = undefined
+    // One that is still on its way up, too.
+    await Promise.all(this.workers.map((worker) => worker.end('stop', graceMs)))
   }
 
   async #begin(): Promise<SpareLife> {
