@@ -124,7 +124,8 @@ export async function connectToOwner(dir: string): Promise<Socket | undefined> {
     if (uid !== process.geteuid?.()) throw ownedByOther(dir, `user id ${uid}`)
     return await connected(path)
   } catch (error) {
-    if (isGone(error) || hasCode(error, 'ECONNREFUSED')) return undefined
+    // Reset: it closed with this connection still in its queue.
+    if (isGone(error) || hasCode(error, 'ECONNREFUSED') || hasCode(error, 'ECONNRESET')) return undefined
     throw hasCode(error, 'EACCES') ? ownedByOther(dir, 'which may not be looked at') : error
   } finally {
     await folder?.close()

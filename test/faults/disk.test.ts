@@ -87,11 +87,12 @@ async function strikes(server: ServerProcess): Promise<number> {
 }
 
 /** A blob of a customer's model in the folder. */
-function blobOf(cache: string, server: ServerProcess, one: number): string {
-  const compiled = server
-    .logged('artifact.compiled')
-    .find(({ key }) => String(key).startsWith(`${customers.nameOf(one)}:`))
-  const manifest = manifestsIn(cache).find(({ artifact }) => artifact === compiled?.artifact)
+async function blobOf(cache: string, server: ServerProcess, one: number): Promise<string> {
+  // The log may come later than the answer.
+  const compiled = await server.logs('artifact.compiled', ({ key }) =>
+    String(key).startsWith(`${customers.nameOf(one)}:`),
+  )
+  const manifest = manifestsIn(cache).find(({ artifact }) => artifact === compiled.artifact)
   const digest = manifest?.blobs[0]?.digest ?? ''
   assert.notEqual(digest, '')
   return join(cache, 'blobs', digest.slice(0, 2), digest)
@@ -193,7 +194,7 @@ describe('a cache folder with damage', () => {
       const cache = join(await mkdtemp(join(root, 'case-')), 'cache')
       const server = await started(context, { cache })
       for (const one of [1, 2]) await customers.askRight(server, one)
-      const blob = blobOf(cache, server, 1)
+      const blob = await blobOf(cache, server, 1)
       await unload(server, 1)
       chmodSync(blob, 0o644)
       damage(blob)
