@@ -47,7 +47,7 @@ export function findings(subjects: readonly Subject[], budgetBytes: number): Ben
     gates: subjects.flatMap(gatesOf),
     charts: [densityChart(subjects)],
     notes: [
-      `Budget ${Math.round(mib(budgetBytes) / 1024)} GiB; one row, binary bodies, one request at a time; page cache warm as far as it fits. PSS is what the server's processes hold beyond an idle server, pages of weights that they map included.`,
+      `Budget ${Math.round(mib(budgetBytes) / 1024)} GiB; one row, binary bodies, one request at a time; page cache warm as far as it fits. PSS is what the server's processes hold beyond an idle server, pages of weights that they map included; looked at after a restart, with all models loaded from their artifacts and answered twice.`,
       ...subjects.map(({ className, shared, full, plain }) => {
         const alone = mib(full.pssBytes / full.models)
         return `${className}: ${shared.models} of family ${shared.family}, all answered, ${shared.checked} held against ONNX Runtime's answer; the same number that shares nothing is counted from ${full.models} (${Math.round(alone)} MiB each, together ${((alone * shared.models) / 1024).toFixed(1)} GiB), plain sessions from ${plain.sessions}.`

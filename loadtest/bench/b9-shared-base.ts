@@ -86,55 +86,56 @@ async function runFamily(context: BenchContext, scene: Scene, family: Family, co
     context.progress(`${label}: writing ${total} models ${progressBar(done, total)}`),
   )
   const names = Array.from({ length: count }, (_, i) => modelName(i + 1, set))
-  const args = ['--memory', String(MEMORY_BYTES)]
-  return withServer({ folder, awaits: names.at(-1) ?? '', args, signal }, (running) =>
-    measureFamily(context, scene, running, family, names, label),
-  )
+  const setup = { folder, awaits: names.at(-1) ?? '', args: ['--memory', String(MEMORY_BYTES)], signal }
+  const body = inferBody(scene.inputs, 'binary')
+  const startedAt = systemClock.now()
+  const touchMs = await withServer(setup, async ({ probe, server }) => {
+    for (const [i, name] of names.entries()) {
+      signal.throwIfAborted()
+      context.progress(`${label}: first touches ${progressBar(i, count)}`)
+      await probe.infer(name, body)
+    }
+    const ms = (systemClock.now() - startedAt) / count
+    await probe.awaitQuiet(server.pid, signal)
+    return ms
+  })
+  // A server that has compiled nothing itself: what it holds then is what resident models cost, and each load is one without a compile.
+  return withServer({ ...setup, keepsCache: true }, async (running) => ({
+    ...(await measureResident(context, scene, running, names, label)),
+    family,
+    touchMs,
+  }))
 }
 
-async function measureFamily(
+async function measureResident(
   context: BenchContext,
   { zooClass, inputs, engine }: Scene,
   { server, probe }: RunningServer,
-  family: Family,
   names: readonly string[],
   label: string,
-): Promise<FamilyRun> {
+): Promise<Omit<FamilyRun, 'family' | 'touchMs'>> {
   const body = inferBody(inputs, 'binary')
   const answers = new EngineAnswers(engine, modelsFolder(context.folder))
   const problems: string[] = []
+  const loadMs: number[] = []
+  const stride = Math.max(1, Math.floor(names.length / CHECKED))
   const empty = await readTreeUsage(server.pid)
-  const ask = async (what: string, isChecked: (index: number) => boolean): Promise<number[]> => {
-    const times: number[] = []
+  for (const what of ['loads', 'answers'] as const) {
     for (const [i, name] of names.entries()) {
       context.signal.throwIfAborted()
       context.progress(`${label}: ${what} ${progressBar(i, names.length)}`)
-      const answer = await probe.infer(name, body)
-      times.push((answer.phases.page ?? 0) + (answer.phases.open ?? 0))
-      if (!isChecked(i)) continue
-      const problem = await answers.problem(name, zooClass, inputs, answer.outputs)
-      if (problem !== undefined) problems.push(`${label}: ${problem}`)
+      const { phases, outputs } = await probe.infer(name, body)
+      if (what === 'loads') loadMs.push((phases.page ?? 0) + (phases.open ?? 0))
+      else if (i % stride === 0) {
+        const problem = await answers.problem(name, zooClass, inputs, outputs)
+        if (problem !== undefined) problems.push(`${label}: ${problem}`)
+      }
     }
-    return times
   }
-  const startedAt = systemClock.now()
-  await ask('first touches', () => false)
-  const touchMs = (systemClock.now() - startedAt) / names.length
   await probe.awaitQuiet(server.pid, context.signal)
-  // Given back and opened again, so that what is measured is a load without a compile, with all others resident.
-  const loadMs: number[] = []
-  for (const [i, name] of names.entries()) {
-    context.progress(`${label}: loads ${progressBar(i, names.length)}`)
-    await probe.unload(name)
-    const { phases } = await probe.infer(name, body)
-    loadMs.push((phases.page ?? 0) + (phases.open ?? 0))
-  }
-  const stride = Math.max(1, Math.floor(names.length / CHECKED))
-  await ask('answers', (i) => i % stride === 0)
   const metrics = await probe.metrics()
   const usage = await readTreeUsage(server.pid)
   return {
-    family,
     models: names.length,
     resident: metrics.sum('modelmux_models_resident'),
     checked: Math.ceil(names.length / stride),
@@ -143,7 +144,6 @@ async function measureFamily(
     ledgerBytes: metrics.sum('modelmux_ledger_bytes'),
     sourceBytes: await bytesBelow(modelsFolder(context.folder)),
     diskBytes: await bytesBelow(cacheFolder(context.folder)),
-    touchMs,
     loadMs,
     problems,
   }
