@@ -4,7 +4,7 @@ import { errorCount, type LoadReport } from '../generator/plan.ts'
 import type { Expectations } from './fault.ts'
 
 /** The code of an error body; undefined for anything else. */
-export function codeOf({ body }: Pick<Reply, 'body'>): string | undefined {
+function codeOf({ body }: Pick<Reply, 'body'>): string | undefined {
   try {
     const parsed = JSON.parse(body.toString('utf8')) as { readonly code?: unknown }
     return typeof parsed.code === 'string' ? parsed.code : undefined

@@ -28,7 +28,7 @@ function notMeasured(key: string, value: unknown): unknown {
   return key === 'value' && value === null ? Number.NaN : value
 }
 
-export function benchTable(results: readonly BenchResult[]): string[] {
+function benchTable(results: readonly BenchResult[]): string[] {
   return [
     '| Bench | Figure | Measured | Wanted | Met |',
     '|---|---|---|---|---|',
@@ -41,7 +41,7 @@ export function benchTable(results: readonly BenchResult[]): string[] {
   ]
 }
 
-export function faultTable({ results }: FaultReport): string[] {
+function faultTable({ results }: FaultReport): string[] {
   return [
     '| Fault | Injected | Promise | Limit | Measured | Held |',
     '|---|---|---|---|---|---|',

@@ -60,8 +60,6 @@ export interface BlameRoomsOptions extends BlameMeans {
   readonly watch: BlameWatch
 }
 
-export type BlameRooms = ReturnType<typeof blameRooms>
-
 export function blameRooms(options: BlameRoomsOptions) {
   const { clock, config, table, placements, residents, sessions, estimates, dispatcher, watch } = options
   const { hangMs, maxSuspects } = config.worker

@@ -52,6 +52,8 @@ const STABLE_WORKER_MS = 60_000
 const SPARE_REST_MS = 1000
 /** Fewer requests than this are nobody's harm. */
 const SERVING_PER_SECOND = 0.1
+/** Of the mappings a worker may have: what closed models left of them before a fresh process takes over. */
+const MAPPINGS_DRIFT_SHARE = 1 / 8
 /** The process's own heaps come and go in some hundreds of mappings. */
 const MIN_MAPPINGS_DRIFT = 2000
 
@@ -139,7 +141,10 @@ export function workerProcesses(options: WorkerProcessesOptions) {
     pool,
     successorDown: (workerId) => rooms.workerDown(workerId),
     measure: (worker, isThorough) => workerBooks(rooms, worker, isThorough),
-    limits: { bytes: workerConfig.recycleDriftBytes, mappings: Math.max(maxMappings / 8, MIN_MAPPINGS_DRIFT) },
+    limits: {
+      bytes: workerConfig.recycleDriftBytes,
+      mappings: Math.max(MAPPINGS_DRIFT_SHARE * maxMappings, MIN_MAPPINGS_DRIFT),
+    },
     pauseMs: workerConfig.recyclePauseMs,
     hotModels: workerConfig.recycleHotModels,
     openLimitMs: workerConfig.hangMs,

@@ -121,7 +121,7 @@ async function isOlder(path: string, beforeMs: number): Promise<boolean> {
 }
 
 /** Runs `task` over all items, some at a time. */
-export async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<unknown>): Promise<void> {
+async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<unknown>): Promise<void> {
   let next = 0
   const lane = async () => {
     while (next < items.length) {

@@ -54,7 +54,7 @@ function ortFacts(call: ExamineCall): { readonly facts: undefined; readonly file
   return { facts: undefined, files: [] }
 }
 
-export function isOrtFile(path: string): boolean {
+function isOrtFile(path: string): boolean {
   if (path.endsWith('.ort')) return true
   return withModel(
     path,

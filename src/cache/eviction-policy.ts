@@ -85,7 +85,7 @@ function isProtected({ knownSince, lastUsedAt, uses }: EvictionCandidate, now: n
 export const POLICIES = { lru, slru } as const satisfies Record<string, EvictionPolicy>
 
 /** Takes candidates in order until the gain suffices, then puts back, last taken first, those it suffices without. */
-export function takeUntilEnough(
+function takeUntilEnough(
   candidates: Iterable<EvictionCandidate>,
   needBytes: number,
   gains: GainCounter,

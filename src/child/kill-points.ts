@@ -8,7 +8,7 @@
  */
 
 /** In the order of a model's life: its compile, the manifest, its sessions, its end. */
-export const KILL_POINTS = [
+const KILL_POINTS = [
   /** Compiler: the job's staging folder is made. */
   'staging',
   /** Compiler: the source is digested. */

@@ -35,7 +35,7 @@ export function createApp(deps: AppDeps): (request: IncomingMessage, response: S
 }
 
 /** All routes, in the order in which they are tried. Case and trailing slashes count: a front proxy's path rules must hold here too. */
-export function createRouter(deps: AppDeps): Router<AppState> {
+function createRouter(deps: AppDeps): Router<AppState> {
   const router: Router<AppState> = new Router({ sensitive: true, strict: true })
   addHealthRoutes(router, deps)
   addServerRoutes(router, deps)

@@ -48,7 +48,7 @@ export interface InferDeps {
 /** Up to here, an answer goes out as text together with its head: one plain write is cheaper than a vector of two, and text of bytes is the bytes. */
 const ONE_WRITE_BYTES = 16 * 1024
 const INFER_PATH = '/v2/infer'
-export const INFER_ROUTES = { named: '/v2/models/{model}/infer', unnamed: INFER_PATH } as const
+const INFER_ROUTES = { named: '/v2/models/{model}/infer', unnamed: INFER_PATH } as const
 
 /** One request under way. */
 interface Exchange {

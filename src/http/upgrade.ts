@@ -33,7 +33,7 @@ export function declineUpgrades(server: Server, clock: Clock): void {
 }
 
 /** The head as it came, line by line, but for the offer. */
-export function headWithoutOffer({
+function headWithoutOffer({
   method = '',
   url = '',
   httpVersion,

@@ -99,7 +99,7 @@ export class RawConnection {
 }
 
 /** Final answers, without interim ones, and what follows the last whole one. Knows no chunked bodies. */
-export function parseAnswers(text: string): { readonly final: readonly RawAnswer[]; readonly rest: string } {
+function parseAnswers(text: string): { readonly final: readonly RawAnswer[]; readonly rest: string } {
   const final: RawAnswer[] = []
   let rest = text
   for (;;) {

@@ -7,7 +7,7 @@ import type { Child, ExitInfo, SpawnOptions } from '../../src/child/spawn.ts'
 /** Beyond what the kernel gives out, so that /proc knows nothing of them. */
 const FIRST_PID = 2 ** 22 + 1
 
-export class ScriptedChild implements Child {
+class ScriptedChild implements Child {
   readonly pid: number
   readonly channel: Child['channel']
   readonly exited: Promise<ExitInfo>

@@ -12,7 +12,7 @@ const LOADERS = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/us
 )
 
 /** Environment for whoever is to find the driver; undefined where there is none. */
-export const vulkanEnv: Readonly<Record<string, string>> | undefined = findDriver()
+const vulkanEnv: Readonly<Record<string, string>> | undefined = findDriver()
 
 /** For `it`'s and `describe`'s `skip`: false, or why there is no WebGPU here. */
 export const skipWithoutWebGpu: string | false =

@@ -3,7 +3,7 @@ import type { Router } from '@koa/router'
 import type { AppContext, AppDeps, AppState } from '../app-context.ts'
 
 /** Extensions of the Open Inference Protocol that are served, under the names clients look for. */
-export const EXTENSIONS = [
+const EXTENSIONS = [
   'model_repository',
   'model_repository(unload_dependents)',
   'model_configuration',

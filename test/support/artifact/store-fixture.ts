@@ -65,7 +65,7 @@ export class StoreFixture {
 }
 
 /** Opens an artifact as a worker does. */
-export function openArtifact(store: Pick<ArtifactStore, 'fileOf'>, manifest: Manifest): Promise<EngineSession> {
+function openArtifact(store: Pick<ArtifactStore, 'fileOf'>, manifest: Manifest): Promise<EngineSession> {
   const options =
     manifest.form === 'mapped'
       ? mappedOptions({ isPacked: false, intraOpThreads: 1 })

@@ -1,31 +1,16 @@
 /** What a worker's death leads to, with scripted workers: a body that begins with `poison` ends its process, `hang` never ends. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { ModelVersion } from '../../../src/domain/model-version.ts'
-import type { Asked, ReplicaScene, SceneOptions } from '../../support/replica-scene.ts'
+import { openScene, together } from '../../support/open-scene.ts'
+import type { Asked } from '../../support/replica-scene.ts'
 import { MiB, refused, replicaScene } from '../../support/replica-scene.ts'
 
 const states = (all: readonly Asked[]) => all.map(({ state }) => state)
 const NAME = 'acme/churn:1'
 
-/** A scene whose workers come back, with one model open. */
-async function open(options: SceneOptions = {}): Promise<{ scene: ReplicaScene; churn: ModelVersion }> {
-  const scene = replicaScene({ respawns: true, ...options })
-  const churn = scene.model('acme/churn', { probe: {}, isCompiled: true })
-  await scene.answered(churn)
-  return { scene, churn }
-}
-
-/** Requests that are handed over together. */
-async function together(scene: ReplicaScene, version: ModelVersion, bodies: readonly string[]): Promise<Asked[]> {
-  const all = bodies.map((body) => scene.ask(version, { body }))
-  await scene.settle()
-  return all
-}
-
 describe('a crash under several requests', () => {
   it('is resolved by running each alone in a spare worker: the good are answered, the one to blame is not', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const all = await together(scene, churn, ['a', 'poison', 'b'])
     assert.deepEqual(states(all), ['hit', 'WORKER_CRASHED', 'hit'])
     assert.equal(all[0]?.text, 'acme/churn-1.onnx a')
@@ -49,7 +34,7 @@ describe('a crash under several requests', () => {
   })
 
   it('charges the session in the spare, and closes it when the last suspect is through', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const before = scene.ledger.usedBytes
     const [home] = scene.workers
     home?.runs.shut()
@@ -68,7 +53,7 @@ describe('a crash under several requests', () => {
   })
 
   it('is resolved in a spare of its own tenant where workers are kept apart', async () => {
-    const { scene, churn } = await open({ worker: { isolation: 'tenant' } })
+    const { scene, churn } = await openScene({ worker: { isolation: 'tenant' } })
     const other = scene.model('bolt/churn', { probe: {}, isCompiled: true })
     // Twice each: the spare serves a tenant for as long as nobody else wants it.
     for (const version of [churn, churn, other, churn]) {
@@ -92,10 +77,10 @@ describe('a crash under several requests', () => {
   })
 
   it('ends the requests that there is no room to run alone, and says why', async () => {
-    const { scene, churn } = await open({ memoryBytes: 3 * MiB })
+    const { scene, churn } = await openScene({ memoryBytes: 3 * MiB })
     const all = await together(scene, churn, ['a', 'poison'])
     assert.deepEqual(states(all), ['hit', 'WORKER_CRASHED'], 'room that the dead worker left')
-    const tight = await open({ memoryBytes: 3 * MiB, workers: 2 })
+    const tight = await openScene({ memoryBytes: 3 * MiB, workers: 2 })
     // Something else takes the room while the files are looked at.
     tight.scene.artifacts.verifies.shut()
     const suspects = await together(tight.scene, tight.churn, ['c', 'poison'])
@@ -110,7 +95,7 @@ describe('a crash under several requests', () => {
   })
 
   it('is nobody else’s matter: what was sent behind it runs in the next worker, and other models go on', async () => {
-    const { scene, churn } = await open({ scheduler: { aheadMs: 1000 } })
+    const { scene, churn } = await openScene({ scheduler: { aheadMs: 1000 } })
     const other = scene.model('beta/other')
     await scene.answered(other)
     const [worker] = scene.workers
@@ -126,7 +111,7 @@ describe('a crash under several requests', () => {
   })
 
   it('lets at most so many wait for the spare', async () => {
-    const { scene, churn } = await open({ worker: { maxSuspects: 2 } })
+    const { scene, churn } = await openScene({ worker: { maxSuspects: 2 } })
     const all = await together(scene, churn, ['a', 'poison', 'b', 'c'])
     assert.deepEqual(states(all).toSorted(), ['WORKER_CRASHED', 'WORKER_CRASHED', 'WORKER_CRASHED', 'hit'])
     assert.match(all[3]?.error?.message ?? '', /2 others wait for that already/)
@@ -134,7 +119,7 @@ describe('a crash under several requests', () => {
   })
 
   it('does not run a suspect whose client has left, or whose deadline has passed', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     scene.artifacts.verifies.shut()
     const all = [scene.ask(churn, { body: 'a' }), scene.ask(churn, { body: 'poison', timeoutMs: 100 })]
     await scene.settle()
@@ -172,7 +157,7 @@ describe('a crash under several requests', () => {
 
 describe('a strike', () => {
   it('by a second body quarantines the key: its requests end, and new ones are told since when, why, and the way out', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     await together(scene, churn, ['poison 1'])
     const [worker] = scene.workers
     worker?.runs.shut()
@@ -206,7 +191,7 @@ describe('a strike', () => {
   })
 
   it('is not repeated by the same body: that is refused without a run, and other requests are served', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     await together(scene, churn, ['poison'])
     const runs = scene.workers[0]?.log.length ?? 0
     for (let i = 0; i < 5; i++) {
@@ -224,7 +209,7 @@ describe('a strike', () => {
   })
 
   it('ends waiting requests with the same body too', async () => {
-    const { scene, churn } = await open({ scheduler: { aheadMs: 0 } })
+    const { scene, churn } = await openScene({ scheduler: { aheadMs: 0 } })
     const all = await together(scene, churn, ['poison', 'poison', 'poison', 'a'])
     assert.deepEqual(states(all), ['WORKER_CRASHED', 'WORKER_CRASHED', 'WORKER_CRASHED', 'hit'])
     assert.equal(scene.spare.lives.length, 2, 'one death in the spare, whatever the number')
@@ -232,7 +217,7 @@ describe('a strike', () => {
   })
 
   it('ends requests that come back from a worker that died of something else, too', async () => {
-    const { scene, churn } = await open({ workers: 2, scheduler: { aheadMs: 1000 } })
+    const { scene, churn } = await openScene({ workers: 2, scheduler: { aheadMs: 1000 } })
     const [home, away] = [scene.home(churn), scene.away(churn)]
     const names = Array.from({ length: 8 }, (_, i) => scene.model(`acme/m${i}`))
     const other = names.find((model) => scene.home(model) === home) ?? assert.fail()
@@ -258,7 +243,7 @@ describe('a strike', () => {
   })
 
   it('counts for ten minutes', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     await together(scene, churn, ['poison 1'])
     await scene.clock.advance(600_001)
     await together(scene, churn, ['poison 2'])
@@ -327,7 +312,7 @@ describe('a strike', () => {
 
 describe('a hang', () => {
   it('of one request is a strike, although its client has long left', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const [one] = await together(scene, churn, ['hang'])
     await scene.clock.advance(30_000)
     assert.equal(one?.state, 'DEADLINE_EXCEEDED', 'a deadline ends the wait and no worker')
@@ -340,7 +325,7 @@ describe('a hang', () => {
   })
 
   it('of several is found out by running them alone, also those whose clients have left', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const all = await together(scene, churn, ['a', 'hang'])
     await scene.clock.advance(31_000)
     await scene.settle()
@@ -356,7 +341,7 @@ describe('a hang', () => {
 
 describe('a death from outside', () => {
   it('under one request is nobody’s strike, and the request is not run again', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const [worker] = scene.workers
     worker?.runs.shut()
     const [one] = await together(scene, churn, ['a'])
@@ -371,7 +356,7 @@ describe('a death from outside', () => {
   })
 
   it('while nothing runs is nobody’s', async () => {
-    const { scene } = await open()
+    const { scene } = await openScene()
     scene.workers[0]?.die()
     await scene.settle()
     assert.deepEqual(scene.blamed, [])

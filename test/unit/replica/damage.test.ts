@@ -1,30 +1,14 @@
 /** Artifacts whose files turn out not to be what was written, with scripted workers and damage by order. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { ModelVersion } from '../../../src/domain/model-version.ts'
-import type { Asked, ReplicaScene, SceneOptions } from '../../support/replica-scene.ts'
+import { openScene, together } from '../../support/open-scene.ts'
 import { MiB, replicaScene } from '../../support/replica-scene.ts'
 
 const NAME = 'acme/churn:1'
 
-/** A scene whose workers come back, with one model open. */
-async function open(options: SceneOptions = {}): Promise<{ scene: ReplicaScene; churn: ModelVersion }> {
-  const scene = replicaScene({ respawns: true, ...options })
-  const churn = scene.model('acme/churn', { probe: {}, isCompiled: true })
-  await scene.answered(churn)
-  return { scene, churn }
-}
-
-/** Requests that are handed over together. */
-async function together(scene: ReplicaScene, version: ModelVersion, bodies: readonly string[]): Promise<Asked[]> {
-  const all = bodies.map((body) => scene.ask(version, { body }))
-  await scene.settle()
-  return all
-}
-
 describe('damaged files', () => {
   it('are looked for before a model is blamed: they are made again, the request waits, and nobody is struck', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     scene.artifacts.damaged.add('acme/churn-1')
     const [worker] = scene.workers
     worker?.runs.shut()
@@ -45,7 +29,7 @@ describe('damaged files', () => {
   })
 
   it('give no answers in the spare either: suspects wait for the model to be made again', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const [home] = scene.workers
     home?.runs.shut()
     scene.spare.holdsRuns = true
@@ -71,7 +55,7 @@ describe('damaged files', () => {
   })
 
   it('give no answers: what other workers have open is closed, and what they were running is run again', async () => {
-    const { scene, churn } = await open({ workers: 2 })
+    const { scene, churn } = await openScene({ workers: 2 })
     const [home, away] = [scene.home(churn), scene.away(churn)]
     home.runs.shut()
     away.runs.shut()
@@ -99,7 +83,7 @@ describe('damaged files', () => {
   })
 
   it('throw away what was run on them meanwhile, and run it again on good ones', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const [worker] = scene.workers
     worker?.runs.shut()
     const [one] = await together(scene, churn, ['a'])
@@ -114,7 +98,7 @@ describe('damaged files', () => {
   })
 
   it('that a scrub found close the model at once, and the next request has it made again', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     scene.artifacts.compiled.clear()
     scene.damage.found(['acme/churn-1.onnx'])
     await scene.settle()
@@ -140,7 +124,7 @@ describe('damaged files', () => {
   })
 
   it('that cannot be looked at clear the model: no strike without proof', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     scene.artifacts.verifies.shut()
     const [one] = await together(scene, churn, ['poison'])
     scene.artifacts.verifies.fail(new Error('no compiler'))
@@ -152,7 +136,7 @@ describe('damaged files', () => {
   })
 
   it('keep a model from workers while they are looked at, but not for ever', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     scene.artifacts.verifies.shut()
     await together(scene, churn, ['poison'])
     const next = scene.ask(churn, { body: 'next' })

@@ -1,30 +1,14 @@
 /** What is held against a model when its worker was killed for holding too much memory, with scripted workers. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { ModelVersion } from '../../../src/domain/model-version.ts'
-import type { Asked, ReplicaScene, SceneOptions } from '../../support/replica-scene.ts'
+import { openScene, together } from '../../support/open-scene.ts'
 import { refused, replicaScene } from '../../support/replica-scene.ts'
 
 const NAME = 'acme/churn:1'
 
-/** A scene whose workers come back, with one model open. */
-async function open(options: SceneOptions = {}): Promise<{ scene: ReplicaScene; churn: ModelVersion }> {
-  const scene = replicaScene({ respawns: true, ...options })
-  const churn = scene.model('acme/churn', { probe: {}, isCompiled: true })
-  await scene.answered(churn)
-  return { scene, churn }
-}
-
-/** Requests that are handed over together. */
-async function together(scene: ReplicaScene, version: ModelVersion, bodies: readonly string[]): Promise<Asked[]> {
-  const all = bodies.map((body) => scene.ask(version, { body }))
-  await scene.settle()
-  return all
-}
-
 describe('a death for too much memory', () => {
   it('of one request is held against a model only where it was alone', async () => {
-    const { scene, churn } = await open()
+    const { scene, churn } = await openScene()
     const [worker] = scene.workers
     worker?.runs.shut()
     const [one] = await together(scene, churn, ['hang'])
