@@ -1,8 +1,9 @@
 /** The README's tables against the code's, in both directions. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { curlLine } from '../../loadtest/demo/curl-line.ts'
+import { FAULT_ROWS } from '../../loadtest/faults/index.ts'
 import { modelClass } from '../../loadtest/models/index.ts'
 import { TOP_FLAGS } from '../../src/cli/top-flags.ts'
 import { groupOf, leavesOf } from '../../src/config/leaves.ts'
@@ -70,6 +71,30 @@ describe('the README', () => {
     assert.deepEqual(
       tableOf('config').map(([field, , meaning]) => [field, meaning]),
       leavesOf(groupOf(configSchema)).map(({ path, facts }) => [path.join('.'), facts.description.replaceAll('`', '')]),
+    )
+  })
+
+  it('promises nothing without a test or a fault run that there is, and names every fault run', () => {
+    const files = globSync('test/**/*.test.ts', { cwd: new URL('../..', import.meta.url) })
+    const drilled = new Set<number>()
+    const known = new Set(FAULT_ROWS.map(({ number }) => number))
+    for (const [promise = '', , shownBy = ''] of tableOf('promises')) {
+      if (promise.startsWith('**')) continue
+      assert.notEqual(shownBy, '', promise)
+      for (const [test] of shownBy.matchAll(/[\w/-]+\.test/g)) {
+        const named = files.filter((file) => file.endsWith(`/${test}.ts`))
+        assert.equal(named.length, 1, `${promise}: ${test} is one file`)
+      }
+      const [, drills = ''] = /faults ([\d, and-]+)/.exec(shownBy) ?? []
+      for (const [, from, to = from] of drills.matchAll(/(\d+)(?:-(\d+))?/g))
+        for (let row = Number(from); row <= Number(to); row += 1) {
+          assert.ok(known.has(row), `${promise}: faults ${row} is a fault run`)
+          drilled.add(row)
+        }
+    }
+    assert.deepEqual(
+      [...drilled].toSorted((a, b) => a - b),
+      [...known],
     )
   })
 
