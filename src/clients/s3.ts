@@ -1,0 +1,244 @@
+/**
+ * S3 as modelmux uses it: lists, ranges of immutable objects, small texts. Any server that speaks S3; credentials, profiles and roles are
+ * found by the SDK's own chain. Every call takes a signal and ends with an S3Error or the signal's reason.
+ */
+import type { Readable } from 'node:stream'
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { countedBody } from './s3-body.ts'
+import { asS3Error, S3Error } from './s3-error.ts'
+
+export interface S3Options {
+  /** `http://host:9000`; null = AWS. */
+  readonly endpoint: string | null
+  /** null = as the environment or the profile says; us-east-1 where an endpoint is given and neither says. */
+  readonly region: string | null
+  /** `http://host/bucket/key` instead of `http://bucket.host/key`. */
+  readonly pathStyle: boolean
+  /** Tries of one call; 1 where the caller resumes by itself. */
+  readonly attempts: number
+  readonly connectTimeoutMs: number
+  /** Until the headers of an answer, from the first byte of the request. */
+  readonly answerTimeoutMs: number
+  readonly maxConnections: number
+}
+
+/** An object as it is named. At most one of the last two is needed to hold on to the very bytes. */
+export interface S3ObjectName {
+  readonly bucket: string
+  readonly key: string
+  readonly versionId?: string | undefined
+  /** With quotes, as the server gave it. */
+  readonly etag?: string | undefined
+}
+
+/** An object as a list tells of it. */
+export interface S3Listed {
+  readonly key: string
+  readonly bytes: number
+  readonly etag: string
+  /** Milliseconds since 1970 by the server's clock. */
+  readonly modifiedMs: number
+}
+
+export interface S3Page {
+  /** In the order of their keys' bytes. */
+  readonly objects: readonly S3Listed[]
+  /** Continues the list; undefined at its end. */
+  readonly next: string | undefined
+}
+
+export interface S3ObjectFacts {
+  readonly bytes: number
+  readonly etag: string
+  readonly versionId: string | undefined
+  /** Hex, as its publisher noted it in the object's metadata, or as S3 checked it over the full object. */
+  readonly sha256: string | undefined
+  /** Base64; over the full object. */
+  readonly crc64nvme: string | undefined
+}
+
+const SHA256_HEX = /^[0-9a-f]{64}$/
+/** For servers that do not care. */
+const ANY_REGION = 'us-east-1'
+const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
+
+export class S3 {
+  readonly #client: S3Client
+
+  constructor({ endpoint, region, pathStyle, attempts, ...limits }: S3Options) {
+    const agent = { keepAlive: true, maxSockets: limits.maxConnections }
+    this.#client = new S3Client({
+      ...(endpoint === null ? {} : { endpoint }),
+      ...(region !== null ? { region } : endpoint === null ? {} : { region: regionHereOrAny() }),
+      forcePathStyle: pathStyle,
+      maxAttempts: attempts,
+      // What is fetched is checked against digests of our own; the SDK's check wraps bodies in a stream that loses aborts.
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      // The default writes warnings to the console.
+      logger: SILENT,
+      requestHandler: {
+        connectionTimeout: limits.connectTimeoutMs,
+        requestTimeout: limits.answerTimeoutMs,
+        throwOnRequestTimeout: true,
+        httpAgent: agent,
+        httpsAgent: agent,
+        logger: SILENT,
+      },
+    })
+  }
+
+  /** One page of the objects whose keys begin with `prefix`, from `from` on (a `next` of the page before). */
+  async list(
+    { bucket, prefix, from, limit }: { bucket: string; prefix: string; from?: string | undefined; limit: number },
+    signal?: AbortSignal,
+  ): Promise<S3Page> {
+    const page = await this.#ask(signal, (options) =>
+      this.#client.send(
+        new ListObjectsV2Command({
+          Bucket: bucket,
+          Prefix: prefix,
+          ContinuationToken: from,
+          MaxKeys: limit,
+          // A key may hold characters that XML has no way to write.
+          EncodingType: 'url',
+        }),
+        options,
+      ),
+    )
+    const isEncoded = page.EncodingType === 'url'
+    const objects = (page.Contents ?? []).flatMap(({ Key, Size, ETag, LastModified }): S3Listed[] =>
+      Key === undefined || Size === undefined || ETag === undefined
+        ? []
+        : [{ key: isEncoded ? decoded(Key) : Key, bytes: Size, etag: ETag, modifiedMs: LastModified?.getTime() ?? 0 }],
+    )
+    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
+    if (page.IsTruncated === true && next === undefined)
+      throw new S3Error('unavailable', 'S3 sent a list that does not say how it goes on')
+    return { objects, next }
+  }
+
+  async head({ bucket, key, versionId, etag }: S3ObjectName, signal?: AbortSignal): Promise<S3ObjectFacts> {
+    const found = await this.#ask(signal, (options) =>
+      this.#client.send(
+        new HeadObjectCommand({
+          Bucket: bucket,
+          Key: key,
+          VersionId: versionId,
+          IfMatch: etag,
+          ChecksumMode: 'ENABLED',
+        }),
+        options,
+      ),
+    )
+    const { ContentLength: bytes, ETag: foundEtag } = found
+    if (bytes === undefined || foundEtag === undefined)
+      throw new S3Error('unavailable', 'S3 did not say how large the object is')
+    const isWhole = found.ChecksumType !== 'COMPOSITE' && !isOfParts(found.ChecksumSHA256 ?? '')
+    const noted = found.Metadata?.sha256?.toLowerCase()
+    const checked = isWhole && found.ChecksumSHA256 !== undefined ? hexOf(found.ChecksumSHA256) : undefined
+    return {
+      bytes,
+      etag: foundEtag,
+      versionId: found.VersionId === 'null' ? undefined : found.VersionId,
+      sha256: noted !== undefined && SHA256_HEX.test(noted) ? noted : checked,
+      crc64nvme: found.ChecksumType === 'COMPOSITE' ? undefined : found.ChecksumCRC64NVME,
+    }
+  }
+
+  /**
+   * Bytes `from` (included) to `to` (not included) of the very object that is named: when another one is there, `replaced`.
+   * The stream ends with an error unless it gave all of them; take it to its end, leave the loop, or abort.
+   */
+  async read(name: S3ObjectName, from: number, to: number, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const found = await this.#ask(signal, (options) =>
+      this.#client.send(
+        new GetObjectCommand({
+          Bucket: name.bucket,
+          Key: name.key,
+          VersionId: name.versionId,
+          IfMatch: name.etag,
+          Range: `bytes=${from}-${to - 1}`,
+        }),
+        options,
+      ),
+    )
+    const body = found.Body as Readable | undefined
+    const problem = rangeProblem(found, name, from, to)
+    if (body === undefined || problem !== undefined) {
+      body?.on('error', () => undefined)
+      body?.destroy()
+      throw problem ?? new S3Error('unavailable', 'S3 sent an answer without a body')
+    }
+    return countedBody(body, to - from, signal)
+  }
+
+  /** A small object as text. @throws S3Error `refused` when it is larger than `maxBytes` */
+  async readText(name: S3ObjectName, bytes: number, maxBytes: number, signal?: AbortSignal): Promise<string> {
+    if (bytes > maxBytes) throw new S3Error('refused', `it has ${bytes} bytes, at most ${maxBytes} are allowed`)
+    if (bytes === 0) return ''
+    const chunks: Uint8Array[] = []
+    for await (const chunk of await this.read(name, 0, bytes, signal)) chunks.push(chunk)
+    return Buffer.concat(chunks).toString('utf8')
+  }
+
+  /** Ends idle connections. */
+  close(): void {
+    this.#client.destroy()
+  }
+
+  async #ask<T>(
+    signal: AbortSignal | undefined,
+    call: (options: { abortSignal?: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await call(signal === undefined ? {} : { abortSignal: signal })
+    } catch (error) {
+      throw asS3Error(error, signal)
+    }
+  }
+}
+
+/** A server that does not know `If-Match` or ranges answers with something else than was asked for, and a 200. */
+function rangeProblem(
+  { ContentRange, ContentLength, ETag }: Pick<GetObjectCommandOutput, 'ContentRange' | 'ContentLength' | 'ETag'>,
+  { etag }: S3ObjectName,
+  from: number,
+  to: number,
+): S3Error | undefined {
+  if (etag !== undefined && ETag !== undefined && etag !== ETag)
+    return new S3Error('replaced', 'S3 has another object there by now')
+  const range = /^bytes (\d+)-(\d+)\//.exec(ContentRange ?? '')
+  const isAsked = range === null ? from === 0 : Number(range[1]) === from && Number(range[2]) === to - 1
+  if (!isAsked || ContentLength !== to - from)
+    return new S3Error(
+      'refused',
+      'S3 did not answer with the range asked for: the server does not know ranges, or the object is another',
+    )
+  return undefined
+}
+
+function regionHereOrAny(): () => Promise<string> {
+  // A client that is given no region looks where the SDK looks.
+  const here = new S3Client({ logger: SILENT }).config.region
+  return () => here().catch(() => ANY_REGION)
+}
+
+function decoded(key: string): string {
+  try {
+    return decodeURIComponent(key.replace(/\+/g, ' '))
+  } catch {
+    return key
+  }
+}
+
+/** `...-2`: over the checksums of two parts, not over the object. */
+function isOfParts(checksum: string): boolean {
+  return checksum.includes('-')
+}
+
+function hexOf(base64: string): string | undefined {
+  const hex = Buffer.from(base64, 'base64').toString('hex')
+  return SHA256_HEX.test(hex) ? hex : undefined
+}
