@@ -1,6 +1,8 @@
 /** Reads a model's `aliases.json`: an object of versions by alias, `{"champion": "7"}`. */
 import { aliasProblem, isVersion, printable } from '../domain/model-ref.ts'
 
+export const ALIASES_FILE = 'aliases.json'
+
 const MAX_ALIASES = 1000
 
 /** Pairs of alias and version. @throws Error that says what is wrong with the file */

@@ -7,6 +7,7 @@ import { GatewayError } from '../domain/errors.ts'
 import { type ModelRef, printable } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Clock } from '../lib/clock.ts'
+import { ChangeFeed } from './change-feed.ts'
 import { defaultSettings, type ModelDefaults } from './model-settings.ts'
 import { ModelTable } from './model-table.ts'
 import { NameHints } from './name-hints.ts'
@@ -39,7 +40,7 @@ export class FolderRegistry implements Registry {
   readonly #options: FolderRegistryOptions
   readonly #table: ModelTable
   readonly #hints: NameHints
-  readonly #listeners = new Set<(change: RegistryChange) => void>()
+  readonly #changes: ChangeFeed
   #link: ScannerLink | undefined
   #isScanned = false
   #endInitialScan: () => void = () => {}
@@ -54,6 +55,7 @@ export class FolderRegistry implements Registry {
     this.#options = options
     const settings = defaultSettings(options.defaults)
     this.#table = new ModelTable(settings, options.settleMs)
+    this.#changes = new ChangeFeed((name, fields) => this.#event(name, fields))
     this.#hints = new NameHints(() => this.#table.names(), options.clock)
     this.initialScan = new Promise((resolve) => {
       this.#endInitialScan = resolve
@@ -119,10 +121,7 @@ export class FolderRegistry implements Registry {
   }
 
   onChange(listener: (change: RegistryChange) => void): () => void {
-    // A wrapper, so that the same function given twice is two listeners.
-    const entry = (change: RegistryChange) => listener(change)
-    this.#listeners.add(entry)
-    return () => void this.#listeners.delete(entry)
+    return this.#changes.listen(listener)
   }
 
   async close(): Promise<void> {
@@ -191,7 +190,7 @@ export class FolderRegistry implements Registry {
     this.#looks.delete(report.name)
     this.#absent.delete(report.name)
     if (this.#table.has(report.name) !== isKnown) this.#hints.reset()
-    for (const change of changes) this.#publish(change)
+    for (const change of changes) this.#changes.publish(change)
   }
 
   #onScanned(models: number, durationMs: number): void {
@@ -211,19 +210,6 @@ export class FolderRegistry implements Registry {
   #expectEverything(): void {
     this.#unconfirmed = new Set(this.#table.names())
     this.#looks.clear()
-  }
-
-  #publish(change: RegistryChange): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(change)
-      } catch (error) {
-        // One listener's fault must keep neither the others nor the table from the news.
-        this.#event('registry.listener_failed', {
-          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-        })
-      }
-    }
   }
 
   #event(name: string, fields: Readonly<Record<string, unknown>>): void {

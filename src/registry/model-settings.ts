@@ -3,6 +3,9 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { printable } from '../domain/model-ref.ts'
 import type { ModelSettings } from '../domain/model-version.ts'
+import { SIDECAR_MAX_BYTES } from './sidecar.ts'
+
+export const SETTINGS_FILE = 'modelmux.yaml'
 
 /**
  * The YAML library takes time that grows with the square of some texts: 0.4 s for these at most, 40 s for ones ten times as long. What is
@@ -10,6 +13,8 @@ import type { ModelSettings } from '../domain/model-version.ts'
  */
 const MAX_YAML_CHARACTERS = 32 * 1024
 const MAX_PROBLEMS = 20
+/** Twice what the file may have: YAML's anchors repeat what it says once; quotes and brackets alone do not double it. */
+const MAX_SETTINGS_CHARS = 2 * SIDECAR_MAX_BYTES
 
 /** What holds where a model's file says nothing: section `model` of the configuration. */
 export interface ModelDefaults {
@@ -67,6 +72,21 @@ export function parseSettings(text: string, defaults: ModelSettings): ModelSetti
     warmUp: warmUp ?? defaults.warmUp,
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   }
+}
+
+/**
+ * The settings that a file says, as JSON for a report; '' when they are the defaults. JSON has no NaN: the words stand for it, as in
+ * JSON requests. @throws as `parseSettings`
+ */
+export function settingsText(text: string, defaults: ModelSettings): string {
+  const write = (settings: ModelSettings) =>
+    JSON.stringify(settings, (_, value: unknown) =>
+      typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+    )
+  const settings = write(parseSettings(text, defaults))
+  if (settings.length > MAX_SETTINGS_CHARS)
+    throw new Error(`it unfolds to ${settings.length} characters, at most ${MAX_SETTINGS_CHARS} are allowed`)
+  return settings === write(defaults) ? '' : settings
 }
 
 /** All JSON is YAML, and reading it as what it is takes a hundredth of the time. */

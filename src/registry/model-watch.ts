@@ -3,14 +3,12 @@ import { join } from 'node:path'
 import type { ModelSettings } from '../domain/model-version.ts'
 import { compareVersions } from '../domain/version-order.ts'
 import type { Clock } from '../lib/clock.ts'
-import { parseAliases } from './aliases-file.ts'
-import { parseSettings } from './model-settings.ts'
+import { ALIASES_FILE, parseAliases } from './aliases-file.ts'
+import { composeReport } from './model-report.ts'
+import { SETTINGS_FILE, settingsText } from './model-settings.ts'
 import type { ModelReport, VersionFacts } from './scan-messages.ts'
-import { SIDECAR_MAX_BYTES, Sidecar } from './sidecar.ts'
+import { Sidecar } from './sidecar.ts'
 import { VersionWatch } from './version-watch.ts'
-
-export const ALIASES_FILE = 'aliases.json'
-export const SETTINGS_FILE = 'modelmux.yaml'
 
 export interface WatchContext {
   /** The models folder with links resolved. */
@@ -21,9 +19,6 @@ export interface WatchContext {
   /** A problem that is worth a line in the log; undefined = there is none any more. */
   readonly onProblem: (path: string, problem: string | undefined) => void
 }
-
-/** YAML's anchors repeat what the file says once; quotes and brackets alone do not double it. */
-const MAX_SETTINGS_CHARS = 2 * SIDECAR_MAX_BYTES
 
 type Aliases = ReadonlyArray<readonly [alias: string, version: string]>
 
@@ -52,7 +47,9 @@ export class ModelWatch {
     }
     if (hasFile(ALIASES_FILE)) this.#aliases ??= new Sidecar(join(this.#folder, ALIASES_FILE), parseAliases)
     if (hasFile(SETTINGS_FILE))
-      this.#settings ??= new Sidecar(join(this.#folder, SETTINGS_FILE), (text) => this.#settingsText(text))
+      this.#settings ??= new Sidecar(join(this.#folder, SETTINGS_FILE), (text) =>
+        settingsText(text, this.#context.defaults),
+      )
   }
 
   has(version: string): boolean {
@@ -105,27 +102,6 @@ export class ModelWatch {
       return [version, facts] as const
     })
     this.#reported = new Map(known.flatMap(([version, facts]) => (facts === undefined ? [] : [[version, facts]])))
-    const settings = this.#settings?.value
-    const problem = this.#settings?.value === undefined ? this.#settings?.problem : undefined
-    return {
-      name: this.#name,
-      versions: [...this.#reported.values()],
-      pending: known.filter(([, facts]) => facts === undefined).map(([version]) => version),
-      aliases: this.#aliases?.value ?? [],
-      ...(settings === undefined || settings === '' ? {} : { settings }),
-      ...(problem === undefined ? {} : { problem: `${SETTINGS_FILE}: ${problem}` }),
-    }
-  }
-
-  /** '' for settings equal to the defaults. JSON has no NaN: the words stand for it, as in JSON requests. */
-  #settingsText(text: string): string {
-    const write = (settings: ModelSettings) =>
-      JSON.stringify(settings, (_, value: unknown) =>
-        typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
-      )
-    const settings = write(parseSettings(text, this.#context.defaults))
-    if (settings.length > MAX_SETTINGS_CHARS)
-      throw new Error(`it unfolds to ${settings.length} characters, at most ${MAX_SETTINGS_CHARS} are allowed`)
-    return settings === write(this.#context.defaults) ? '' : settings
+    return composeReport(this.#name, known, this.#aliases?.value, this.#settings)
   }
 }

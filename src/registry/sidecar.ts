@@ -5,6 +5,7 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import type { Clock } from '../lib/clock.ts'
 import { isInside, isSameNode, type NodeFacts, statFactsSync } from '../lib/file-tree.ts'
+import { LastGood } from './last-good.ts'
 import { isSettled } from './settling.ts'
 
 /** Of one file. Its content is kept for each of many thousand models. */
@@ -16,8 +17,7 @@ export class Sidecar<T> {
   #seen: NodeFacts | undefined
   #unchangedSince = 0
   #isRead = false
-  #value: T | undefined
-  #problem: string | undefined
+  readonly #content = new LastGood<T>()
 
   constructor(path: string, parse: (text: string) => T) {
     this.path = path
@@ -26,12 +26,12 @@ export class Sidecar<T> {
 
   /** The last good content; undefined when there was none, or the file is gone. */
   get value(): T | undefined {
-    return this.#value
+    return this.#content.value
   }
 
   /** What is wrong with the file as it is now. */
   get problem(): string | undefined {
-    return this.#problem
+    return this.#content.problem
   }
 
   /** The file changed and has not settled yet. */
@@ -55,26 +55,19 @@ export class Sidecar<T> {
   }
 
   #read(modelsRoot: string, bytes: number): boolean {
-    const problemBefore = this.#problem
-    try {
+    return this.#content.take(() => {
       if (bytes > SIDECAR_MAX_BYTES) throw new Error(`it has ${bytes} bytes, at most ${SIDECAR_MAX_BYTES} are allowed`)
       // Messages of parsers quote what they read: nothing from outside may get into them.
       if (!isInside(realpathSync.native(this.path), modelsRoot))
         throw new Error('it is a link that leads out of the models folder')
-      this.#value = this.#parse(readFileSync(this.path, 'utf8'))
-      this.#problem = undefined
-      return true
-    } catch (error) {
-      this.#problem = error instanceof Error ? error.message : String(error)
-      return this.#problem !== problemBefore
-    }
+      return this.#parse(readFileSync(this.path, 'utf8'))
+    })
   }
 
   #forget(): boolean {
     if (this.#seen === undefined) return false
     this.#seen = undefined
-    this.#value = undefined
-    this.#problem = undefined
+    this.#content.forget()
     return true
   }
 }

@@ -15,7 +15,7 @@ fi
 # Where Go's own installer and the container images put it, when a login shell's PATH is not there.
 PATH=$PATH:/usr/local/go/bin
 command -v go >/dev/null || {
-  echo "s3: versitygw is built with Go 1.24 or newer, and there is no go on PATH" >&2
+  echo "s3: versitygw is built with Go 1.25 or newer, and there is no go on PATH" >&2
   exit 1
 }
 echo "s3: building versitygw $version with $(go version)"
