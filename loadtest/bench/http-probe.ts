@@ -77,7 +77,8 @@ export class HttpProbe {
   /** Resolves when the whole folder has been looked at: until then a name that is not there may still come. Rejects after `limitMs`. */
   async awaitScan(limitMs: number, signal: AbortSignal): Promise<void> {
     const endsAt = this.#clock.now() + limitMs
-    while ((await this.ask('GET', `/v2/models/${NOBODY}/ready`)).status !== 404) {
+    // Another name each time: one that was asked for jumps the scan's queue, and is known to be absent long before the scan is over.
+    for (let i = 0; (await this.ask('GET', `/v2/models/${NOBODY}-${i}/ready`)).status !== 404; i += 1) {
       if (this.#clock.now() > endsAt) throw new Error(`the models folder was not read in ${limitMs} ms`)
       await pause(this.#clock, POLL_MS, signal)
     }

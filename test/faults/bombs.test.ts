@@ -26,7 +26,7 @@ before(async () => {
   await models.write('good/latecomer', '1', addOne().model)
   for (const { name, bytes } of BOMBS) await models.writeFile(`bombs/${name}`, '1', 'model.onnx', bytes())
   await models.write('good/cold', '1', addOne().model)
-  for (let i = 0; i < MOB; i++) await models.write(`mob/bomb-${i}`, '1', endlessFolding(1_000 + i))
+  for (let i = 0; i < MOB; i++) await models.write(`mob/bomb-${i}`, '1', endlessFolding(2048 + i))
   server = await ServerProcess.start({
     models: models.dir,
     args: ['--workers', '2'],
