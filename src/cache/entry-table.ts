@@ -19,6 +19,7 @@ import { FailureMemory } from './failure-memory.ts'
 import { Lease } from './lease.ts'
 import type { Demand, Ledger } from './ledger.ts'
 import { LoadWaiters } from './load-waiters.ts'
+import type { ClaimTerms } from './memory-room.ts'
 import { MemoryRoom } from './memory-room.ts'
 import { PastUses } from './past-uses.ts'
 import type { StateMachine } from './state-machine.ts'
@@ -83,7 +84,7 @@ export class EntryTable {
       clock,
       ledger,
       policy: options.policy,
-      candidates: (now) => this.#order.candidates(now),
+      candidates: (now, waitMs) => this.#order.candidates(now, waitMs),
       occupants: (now) => ({
         entries: this.#entries.values(),
         isPinned: (key) => this.#order.isPinned(key),
@@ -174,9 +175,9 @@ export class EntryTable {
    * because they are leaving, or refused. A second call replaces the reservation by a better known demand.
    * @throws (as a rejection) GatewayError MODEL_TOO_LARGE, CAPACITY_EXHAUSTED; the signal's reason
    */
-  claim(key: string, demand: Demand, signal?: AbortSignal): Promise<void> {
+  claim(key: string, demand: Demand, terms?: ClaimTerms): Promise<void> {
     this.#loading(key)
-    return this.#room.claim(key, demand, signal)
+    return this.#room.claim(key, demand, terms)
   }
 
   advance(key: string, phase: LoadPhase): void {
@@ -359,7 +360,7 @@ export class EntryTable {
   }
 
   #dropColdest(key: string): void {
-    const [coldest] = this.#order.candidates(this.#clock.now())
+    const [coldest] = this.#order.candidates(this.#clock.now(), 0)
     if (coldest === undefined) throw this.#room.exhausted(key)
     this.#evict([coldest.key])
   }

@@ -8,6 +8,11 @@ import { LRUCache } from 'lru-cache'
 import type { Entry } from './entry.ts'
 import type { EvictionCandidate } from './eviction-policy.ts'
 
+/** `isYoung`: it may not be evicted yet. */
+export interface RestingCandidate extends EvictionCandidate {
+  readonly isYoung: boolean
+}
+
 export interface EvictionOrderOptions {
   readonly maxEntries: number
   /** An entry is not evicted sooner than this after it became ready. */
@@ -50,14 +55,16 @@ export class EvictionOrder {
     return this.#pinned.has(key)
   }
 
-  *candidates(now: number): Iterable<EvictionCandidate> {
+  /** Least recently used first: who may be evicted now, and who may within `waitMs`. */
+  *candidates(now: number, waitMs: number): Iterable<RestingCandidate> {
     const { minResidencyMs, hasWork } = this.#options
     for (const entry of this.#resting.rvalues()) {
       if (entry?.status.s !== 'ready') continue
       const { key, status } = entry
       const { readyAt, lastUsedAt, uses, past, loadMs, leases } = status.residency
-      if (leases > 0 || now - readyAt < minResidencyMs || hasWork(key)) continue
-      yield { key, knownSince: past.since, lastUsedAt, uses: past.uses + uses, loadMs }
+      const leftMs = readyAt + minResidencyMs - now
+      if (leases > 0 || leftMs > waitMs || hasWork(key)) continue
+      yield { key, knownSince: past.since, lastUsedAt, uses: past.uses + uses, loadMs, isYoung: leftMs > 0 }
     }
   }
 

@@ -6,7 +6,8 @@ import type { Clock } from '../lib/clock.ts'
 import type { Occupants } from './capacity-errors.ts'
 import { capacityExhausted, modelTooLarge } from './capacity-errors.ts'
 import { ClaimQueue } from './claim-queue.ts'
-import type { EvictionCandidate, EvictionPolicy } from './eviction-policy.ts'
+import type { RestingCandidate } from './eviction-order.ts'
+import type { EvictionPolicy } from './eviction-policy.ts'
 import type { Demand } from './ledger.ts'
 import { Ledger } from './ledger.ts'
 
@@ -14,14 +15,24 @@ export interface MemoryRoomOptions {
   readonly clock: Clock
   readonly ledger: Ledger
   readonly policy: EvictionPolicy
-  /** Who may be evicted, least recently used first. */
-  readonly candidates: (now: number) => Iterable<EvictionCandidate>
+  /** Who may be evicted now or within `waitMs`, least recently used first. */
+  readonly candidates: (now: number, waitMs: number) => Iterable<RestingCandidate>
   /** For the arithmetic of refusals. */
   readonly occupants: (now: number) => Occupants
   /** Sends victims away: on return each is leaving in the ledger, or has become unavailable. */
   readonly evict: (keys: readonly string[]) => void
   /** Measured costs exceed the budget by bytes that no eviction can gain now. */
   readonly onOverrun: (bytes: number) => void
+}
+
+export interface ClaimTerms {
+  /** Ends a wait for bytes that are leaving. */
+  readonly signal?: AbortSignal
+  /**
+   * Milliseconds that the asker will wait and ask again rather than have a model evicted that is worth more than those which are only
+   * too young to go until then. Without such patience a crowd of new models, all of them young, would push out just those in use.
+   */
+  readonly waitMs?: number
 }
 
 export class MemoryRoom {
@@ -45,14 +56,14 @@ export class MemoryRoom {
    * Reserves memory, evicting what it must. On return the bytes are reserved, or awaited because they are leaving, or refused.
    * @throws (as a rejection) GatewayError MODEL_TOO_LARGE, CAPACITY_EXHAUSTED; the signal's reason
    */
-  claim(key: string, demand: Demand, signal?: AbortSignal): Promise<void> {
+  claim(key: string, demand: Demand, { signal, waitMs = 0 }: ClaimTerms = {}): Promise<void> {
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     if (this.#claims.has(key)) throw new Error(`${key} waits for memory already`)
     if (Ledger.wholeBytes(demand) > this.#ledger.budgetBytes) {
       this.free(key)
       return Promise.reject(modelTooLarge(key, demand, this.#ledger))
     }
-    const victims = this.#chooseVictims(this.#ledger.request(key, demand))
+    const victims = this.#chooseOrWait(this.#ledger.request(key, demand), waitMs)
     if (victims === undefined) {
       this.free(key)
       return Promise.reject(this.exhausted(key, demand))
@@ -109,10 +120,28 @@ export class MemoryRoom {
     return capacityExhausted(key, demand, this.#ledger, this.#options.occupants(this.#options.clock.now()))
   }
 
-  #chooseVictims(needBytes: number): readonly string[] | undefined {
+  /** Undefined also where those that the policy would rather have go, are all too young for `waitMs` at most. */
+  #chooseOrWait(needBytes: number, waitMs: number): readonly string[] | undefined {
+    const young = new Set<string>()
+    const wanted = this.#chooseVictims(needBytes, waitMs, young)
+    if (wanted === undefined || wanted.every((key) => !young.has(key))) return wanted
+    // Where older ones must go beside them, all would have to be old enough at the same time: a large model might wait for ever.
+    return wanted.every((key) => young.has(key)) ? undefined : this.#chooseVictims(needBytes)
+  }
+
+  /** Those that may be evicted within `waitMs` are among them, and are then told as `young`. */
+  #chooseVictims(needBytes: number, waitMs = 0, young = new Set<string>()): readonly string[] | undefined {
     if (needBytes <= 0) return []
     const now = this.#options.clock.now()
-    const candidates = this.#options.candidates(now)
+    const candidates = telling(this.#options.candidates(now, waitMs), young)
     return this.#options.policy.chooseVictims({ candidates, needBytes, gains: this.#ledger.gains(), now })
+  }
+}
+
+/** As they are, noting who is young as they are read: mostly few of them are. */
+function* telling(candidates: Iterable<RestingCandidate>, young: Set<string>): Iterable<RestingCandidate> {
+  for (const candidate of candidates) {
+    if (candidate.isYoung) young.add(candidate.key)
+    yield candidate
   }
 }

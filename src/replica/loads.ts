@@ -125,13 +125,16 @@ export class Loads {
     table.ready(key, demand)
   }
 
-  /** Models that are in use or too recent to be evicted make room soon: a load waits a little before it is refused. */
+  /**
+   * Models that are in use or too recent to be evicted make room soon: a load waits a little before it is refused, and rather than have a
+   * model pushed out that is asked for more than those.
+   */
   async #claim(key: string, demand: Demand): Promise<void> {
     const { table, clock, roomWaitMs } = this.#options
     const until = clock.now() + roomWaitMs
     for (;;) {
       try {
-        await table.claim(key, demand)
+        await table.claim(key, demand, { waitMs: roomWaitMs })
         return
       } catch (error) {
         const waitMs = waitForRoomMs(error)

@@ -207,7 +207,7 @@ describe('an entry table', () => {
     await load('a', TEN, { placement: 1 })
     table.begin('b')
     const stop = new AbortController()
-    const claim = table.claim('b', TEN, stop.signal)
+    const claim = table.claim('b', TEN, { signal: stop.signal })
     stop.abort(new Error('shutting down'))
     await assert.rejects(claim, /shutting down/)
     assert.equal(ledger.phaseOf('b'), undefined)
