@@ -47,7 +47,6 @@ export interface WorkerProcessesOptions extends ProcessBase {
 
 export type WorkerProcesses = ReturnType<typeof workerProcesses>
 
-const STABLE_WORKER_MS = 60_000
 /** The start of a process takes half a second of a core. */
 const SPARE_REST_MS = 1000
 /** Fewer requests than this are nobody's harm. */
@@ -92,7 +91,7 @@ export function workerProcesses(options: WorkerProcessesOptions) {
     keepsSpare: isIsolated || gpu === undefined,
     // Where processes change hands all day the next one is wanted at once; after a crash the successor's first requests come first.
     spareRestMs: isIsolated ? 0 : SPARE_REST_MS,
-    respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs, stableMs: STABLE_WORKER_MS },
+    respawn: { baseMs: workerConfig.respawnBaseMs, maxMs: workerConfig.respawnMaxMs },
     onLine: (id, line) => childLines.line(id, line),
     onUnfit: ({ id }, err) => {
       log.event('worker.start-failed', { worker: id, err })

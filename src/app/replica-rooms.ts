@@ -25,6 +25,8 @@ import { BatchDelays } from '../replica/batch-delays.ts'
 import { DeviceRoom } from '../replica/device-room.ts'
 import { Dispatcher } from '../replica/dispatcher.ts'
 import { Inspector } from '../replica/inspector.ts'
+import { Lanes } from '../replica/lanes.ts'
+import { LastWorker } from '../replica/last-worker.ts'
 import type { Artifacts, Load, StagedSource } from '../replica/loads.ts'
 import { Loads } from '../replica/loads.ts'
 import { ModelPaces } from '../replica/model-paces.ts'
@@ -133,13 +135,16 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     onBytesChanged: () => table.rebalance(),
   })
   const paces = new ModelPaces({ clock, residents, placements, estimates, ledger })
+  const lanes = new Lanes(clock)
+  const lastWorker = new LastWorker(clock, () => lanes.serving())
   const queueOptions: WorkerQueuesOptions = {
     starvationMs: scheduler.starvationMs,
     weightOf: (tenant) => scheduler.tenantWeights[tenant] ?? 1,
     limits: { ...scheduler, maxBytes: HAND_OVER_BYTES },
     view: {
       pace: (key) => paces.paceOf(key),
-      canRun: (key) => !isKept(key) && delays.mayRun(key, queues, clock.now()),
+      canRun: (key, slot) =>
+        !isKept(key) && lastWorker.mayHave(tenantOfKey(key), slot) && delays.mayRun(key, queues, clock.now()),
       stealCost: (key, workerId) => paces.stealCost(key, workerId),
       fixedHome: (key) => paces.fixedHome(key),
     },
@@ -183,6 +188,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   })
   const dispatcher = new Dispatcher({
     clock,
+    lanes,
     queues,
     sessions,
     estimates,
@@ -262,6 +268,10 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   function workerOf(workerId: string): SessionWorker | undefined {
     // One that has not got its slot yet, or has left it, is given nothing; sessions are opened and closed there all the same.
     return dispatcher.worker(workerId) ?? trials.worker(workerId) ?? workers.get(workerId)
+  }
+
+  function tenantOfKey(key: string): string {
+    return residents.get(key)?.version.tenant ?? ''
   }
 
   /** Kept from workers: its files are being looked at, or the one session it may have is the spare's. */

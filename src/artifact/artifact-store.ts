@@ -312,8 +312,8 @@ export class ArtifactStore implements ArtifactRoom {
     const { pool } = this.#parts
     const job = async (turn: CompilerTurn) =>
       await turn.call<VerifyReply>(COMPILER_CALLS.verify, { cache: this.#dir, files })
-    // What a load waits for must not queue behind probes, which take seconds.
-    const { corrupt } = await (isWaitedFor ? pool.compile('', bytes, job) : pool.inBackground('', bytes, job))
+    // What requests wait for must queue neither behind probes, which take seconds, nor behind bombs, which take a minute.
+    const { corrupt } = await (isWaitedFor ? pool.digest(bytes, job) : pool.inBackground('', bytes, job))
     return corrupt
   }
 

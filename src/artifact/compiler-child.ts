@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { ChildCalls, ChildGoneError } from '../child/calls.ts'
 import { readProcessMemory } from '../child/memory.ts'
 import type { Spawn } from '../child/orphan-guard.ts'
+import { processCpuMs } from '../child/process-stat.ts'
 import type { Child, ExitInfo } from '../child/spawn.ts'
 import { GatewayError } from '../domain/errors.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Timer } from '../lib/clock.ts'
 import { CHECKING } from './compiler-protocol.ts'
 import { stagingFolder } from './layout.ts'
 import { refusal } from './refusal.ts'
@@ -26,7 +27,7 @@ export interface CompilerChildOptions {
 }
 
 export interface CallDeadlines {
-  /** Milliseconds after which the child is killed, */
+  /** Milliseconds after which the child is killed, if it had the processor for half of them, and at `WAITS_FOR_PROCESSOR` times as many if not, */
   readonly deadlineMs: number
   /** and from the moment on when it runs the model on made-up inputs, which may not suit it at all. */
   readonly checkMs: number
@@ -34,6 +35,9 @@ export interface CallDeadlines {
 
 /** Thousandths of all memory: a compiler goes before any worker, because a compile is tried again and serves nobody yet. */
 const OOM_SCORE_ADJ = 400
+
+/** On a machine that has no time for compilers a deadline says nothing of the model, but even then a job must end. */
+const WAITS_FOR_PROCESSOR = 5
 
 let serial = 0
 
@@ -47,6 +51,7 @@ export class CompilerChild {
   readonly #calls: ChildCalls
   readonly #clock: Clock
   #isGone = false
+  #runsLast = false
   #isEnding = false
   #killedAfterMs: number | undefined
   #isChecking = false
@@ -86,7 +91,13 @@ export class CompilerChild {
 
   /** May it take another job? */
   get isUsable(): boolean {
-    return !this.#isGone && !this.#isEnding && this.#killedAfterMs === undefined
+    return !this.#isGone && !this.#isEnding && !this.#runsLast && this.#killedAfterMs === undefined
+  }
+
+  /** Its job has taken so long that everybody else comes first; it takes no other. */
+  runLast(): void {
+    this.#runsLast = true
+    this.#child.runLast()
   }
 
   /**
@@ -94,24 +105,19 @@ export class CompilerChild {
    * to be killed for it; MODEL_LOAD_FAILED when someone else killed it; DRAINING when the child was told to end meanwhile
    */
   async call<T>(kind: number, request: object, { deadlineMs, checkMs }: CallDeadlines): Promise<T> {
-    const deadline = (ms: number) =>
-      this.#clock.after(ms, () => {
-        this.#killedAfterMs = ms
-        this.#child.kill()
-      })
-    let timer = deadline(deadlineMs)
+    let deadline = this.#deadline(deadlineMs)
     this.#isChecking = false
     this.#onChecking = () => {
       this.#isChecking = true
-      timer.cancel()
-      timer = deadline(checkMs)
+      deadline.cancel()
+      deadline = this.#deadline(checkMs)
     }
     try {
       return JSON.parse((await this.#calls.call(kind, [Buffer.from(JSON.stringify(request))])).toString()) as T
     } catch (error) {
       throw error instanceof ChildGoneError ? await this.#deathError(error) : error
     } finally {
-      timer.cancel()
+      deadline.cancel()
     }
   }
 
@@ -129,6 +135,25 @@ export class CompilerChild {
   kill(): void {
     this.#isEnding = true
     this.#child.kill()
+  }
+
+  /** Kills the child when what it begins now has taken too long. */
+  #deadline(ms: number): Pick<Timer, 'cancel'> {
+    const { pid } = this.#child
+    const begunAt = this.#clock.now()
+    const begunCpuMs = processCpuMs(pid)
+    const look = (): void => {
+      const tookMs = this.#clock.now() - begunAt
+      const cpuMs = begunCpuMs === undefined ? ms : (processCpuMs(pid) ?? 0) - begunCpuMs
+      if (cpuMs < ms / 2 && tookMs < WAITS_FOR_PROCESSOR * ms) {
+        timer = this.#clock.after(Math.min(ms - cpuMs, WAITS_FOR_PROCESSOR * ms - tookMs), look)
+        return
+      }
+      this.#killedAfterMs = tookMs
+      this.#child.kill()
+    }
+    let timer = this.#clock.after(ms, look)
+    return { cancel: () => timer.cancel() }
   }
 
   async #deathError(cause: ChildGoneError): Promise<GatewayError> {

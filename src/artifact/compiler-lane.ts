@@ -1,6 +1,7 @@
 /**
- * A lane of compiler children: jobs of one kind, a bounded number at a time, fair among tenants. Children stay warm between jobs and
- * are replaced after a death, growth, a number of jobs, or, where asked, a change of tenant.
+ * A lane of compiler children: jobs of one kind, a bounded number at a time, fair among tenants. A job that takes long gives its slot
+ * to another tenant's and goes on beside it. Children stay warm between jobs and are replaced after a death, growth, a number of
+ * jobs, or, where asked, a change of tenant.
  */
 import type { Spawn } from '../child/orphan-guard.ts'
 import { GatewayError } from '../domain/errors.ts'
@@ -18,6 +19,10 @@ export interface LaneOptions {
   /** Keeps one child ready even when idle; a start costs 60-100 ms. */
   readonly keepsWarm: boolean
   readonly isBackground: boolean
+  /** A job that has taken so long goes on beside the slots when another tenant's waits, */
+  readonly longJobMs: number
+  /** if no more do: each is a process with a memory cap of its own. */
+  readonly maxBeside: number
   /** Idle children beyond the warm one end after so long. */
   readonly idleMs: number
   readonly maxQueued: number
@@ -38,13 +43,30 @@ export interface LaneJob<T> {
   run(child: CompilerChild): Promise<T>
 }
 
+interface Waiting {
+  readonly tenant: string
+  /** Its slot is taken for it. */
+  start(): void
+}
+
+/** A job under way. */
+interface Running {
+  readonly tenant: string
+  child: CompilerChild | undefined
+  isLong: boolean
+  /** It goes on without a slot: another tenant's job has it. */
+  isBeside: boolean
+}
+
 const NO_PROCESS = 'no compiler process can be started now: the system is short of descriptors, processes or memory'
 
 export class CompilerLane {
   readonly #options: LaneOptions
-  readonly #queue = new TenantQueue<() => void>()
+  readonly #queue = new TenantQueue<Waiting>()
   readonly #idle: CompilerChild[] = []
   readonly #children = new Set<CompilerChild>()
+  readonly #running = new Set<Running>()
+  /** Slots taken. */
   #busy = 0
   #idleTimer: Timer | undefined
   #isClosed = false
@@ -60,7 +82,7 @@ export class CompilerLane {
 
   /** Jobs under way. */
   get running(): number {
-    return this.#busy
+    return this.#running.size
   }
 
   /** Starts the warm child. */
@@ -76,14 +98,19 @@ export class CompilerLane {
   /** @throws OVERLOADED when too many wait, DRAINING after close, else what the job throws */
   async run<T>(job: LaneJob<T>): Promise<T> {
     if (this.#isClosed) throw new GatewayError('DRAINING', 'the compilers are closed')
-    if (this.#busy >= this.#options.slots) await this.#turn(job.tenant)
-    else this.#pass(job.tenant)
+    if (!this.#hasSlot(job.tenant)) await this.#turn(job.tenant)
+    else this.#queue.pass(job.tenant)
+    const running: Running = { tenant: job.tenant, child: undefined, isLong: false, isBeside: false }
+    this.#running.add(running)
+    const long = this.#options.clock.after(this.#options.longJobMs, () => this.#tookLong(running))
     try {
-      return await this.#runOn(this.#take(job), job)
+      running.child = this.#take(job)
+      return await this.#runOn(running.child, job)
     } finally {
-      const next = this.#queue.shift()
-      if (next === undefined) this.#busy--
-      else next()
+      long.cancel()
+      this.#running.delete(running)
+      if (!running.isBeside) this.#busy--
+      this.#fill()
     }
   }
 
@@ -91,7 +118,7 @@ export class CompilerLane {
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true
     this.#idleTimer?.cancel()
-    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) job()
+    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) job.start()
     for (const child of this.#children) child.end()
     const timer = this.#options.clock.after(graceMs, () => {
       for (const child of this.#children) child.kill()
@@ -100,9 +127,55 @@ export class CompilerLane {
     timer.cancel()
   }
 
-  #pass(tenant: string): void {
+  /** Takes a slot for a job that has just come, if one is free or a long job's can be had. */
+  #hasSlot(tenant: string): boolean {
+    // Where a slot is free, those in line may not have it.
+    if (!this.#mayTake(tenant)) return false
+    if (this.#busy >= this.#options.slots && !this.#setBeside(tenant)) return false
     this.#busy++
-    this.#queue.pass(tenant)
+    return true
+  }
+
+  #tookLong(running: Running): void {
+    running.isLong = true
+    running.child?.runLast()
+    this.#fill()
+  }
+
+  /** Gives slots to those who wait. */
+  #fill(): void {
+    const mayTake = (tenant: string): boolean =>
+      this.#mayTake(tenant) && (this.#busy < this.#options.slots || this.#besideFor(tenant) !== undefined)
+    for (let next = this.#queue.shift(mayTake); next !== undefined; next = this.#queue.shift(mayTake)) {
+      if (this.#busy >= this.#options.slots) this.#setBeside(next.tenant)
+      this.#busy++
+      next.start()
+    }
+  }
+
+  /** One whose long job goes on beside the slots has had what is its share until that ends. */
+  #mayTake(tenant: string): boolean {
+    for (const one of this.#running) if (one.isBeside && one.tenant === tenant) return false
+    return true
+  }
+
+  /** The long job of somebody else that can give its slot to this tenant. */
+  #besideFor(tenant: string): Running | undefined {
+    let beside = 0
+    let found: Running | undefined
+    for (const one of this.#running) {
+      if (one.isBeside) beside++
+      else if (one.isLong && one.tenant !== tenant) found ??= one
+    }
+    return beside < this.#options.maxBeside ? found : undefined
+  }
+
+  #setBeside(tenant: string): boolean {
+    const running = this.#besideFor(tenant)
+    if (running === undefined) return false
+    running.isBeside = true
+    this.#busy--
+    return true
   }
 
   async #turn(tenant: string): Promise<void> {
@@ -111,7 +184,7 @@ export class CompilerLane {
         retryAfterMs: 1000,
       })
     }
-    await new Promise<void>((resolve) => this.#queue.push(tenant, resolve))
+    await new Promise<void>((start) => this.#queue.push(tenant, { tenant, start }))
     if (this.#isClosed) throw new GatewayError('DRAINING', 'the compilers are closed')
   }
 

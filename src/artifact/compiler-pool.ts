@@ -1,4 +1,7 @@
-/** The compiler children of a cache folder: a lane for small sources that is always warm, one for big ones, one in the background. */
+/**
+ * The compiler children of a cache folder: a lane for small sources that is always warm, one for big ones, one for digests that others
+ * wait for, one in the background.
+ */
 import type { Spawn } from '../child/orphan-guard.ts'
 import type { Device } from '../domain/device.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -44,6 +47,12 @@ export const COMPILER_DEFAULTS: CompilerOptions = {
   isolatesTenants: false,
 }
 
+/** No honest small source takes a second, a big one seldom ten; a bomb takes its whole deadline, and others need not wait for that. */
+const SMALL = { longJobMs: 1000, maxBeside: 2 }
+const BIG = { longJobMs: 10_000, maxBeside: 1 }
+/** Jobs of nobody in particular: nobody is to be let past another. */
+const OURS = { longJobMs: 60_000, maxBeside: 0 }
+
 /** A child that serves one job, with the job's deadline. */
 export interface CompilerTurn {
   call<T>(kind: number, request: object): Promise<T>
@@ -62,6 +71,7 @@ export class CompilerPool {
   readonly #options: CompilerOptions
   readonly #small: CompilerLane
   readonly #big: CompilerLane
+  readonly #digests: CompilerLane
   readonly #background: CompilerLane
 
   constructor(options: CompilerOptions, hooks: PoolHooks) {
@@ -75,9 +85,16 @@ export class CompilerPool {
       maxIdleBytes,
       isolatesTenants,
     } satisfies Partial<LaneOptions>
-    this.#small = new CompilerLane({ ...common, slots: options.smallSlots, keepsWarm: true, isBackground: false })
-    this.#big = new CompilerLane({ ...common, slots: options.bigSlots, keepsWarm: false, isBackground: true })
-    this.#background = new CompilerLane({ ...common, slots: 1, keepsWarm: false, isBackground: true })
+    this.#small = new CompilerLane({
+      ...common,
+      ...SMALL,
+      slots: options.smallSlots,
+      keepsWarm: true,
+      isBackground: false,
+    })
+    this.#big = new CompilerLane({ ...common, ...BIG, slots: options.bigSlots, keepsWarm: false, isBackground: true })
+    this.#digests = new CompilerLane({ ...common, ...OURS, slots: 1, keepsWarm: false, isBackground: false })
+    this.#background = new CompilerLane({ ...common, ...OURS, slots: 1, keepsWarm: false, isBackground: true })
   }
 
   /** Starts the warm child and asks for its versions. @throws GatewayError DEVICE_UNAVAILABLE when a child cannot use the device */
@@ -96,6 +113,11 @@ export class CompilerPool {
     return this.#run(lane, tenant, bytes, job)
   }
 
+  /** A job that reads files of so many bytes for requests that wait: no compile, however long, holds it up. */
+  digest<T>(bytes: number, job: (turn: CompilerTurn) => Promise<T>): Promise<T> {
+    return this.#run(this.#digests, '', bytes, job)
+  }
+
   /** A job that nobody waits for. */
   inBackground<T>(tenant: string, bytes: number, job: (turn: CompilerTurn) => Promise<T>): Promise<T> {
     return this.#run(this.#background, tenant, bytes, job)
@@ -110,7 +132,8 @@ export class CompilerPool {
   }
 
   async close(graceMs: number): Promise<void> {
-    await Promise.all([this.#small.close(graceMs), this.#big.close(graceMs), this.#background.close(graceMs)])
+    const lanes = [this.#small, this.#big, this.#digests, this.#background]
+    await Promise.all(lanes.map((lane) => lane.close(graceMs)))
   }
 
   #run<T>(lane: CompilerLane, tenant: string, bytes: number, job: (turn: CompilerTurn) => Promise<T>): Promise<T> {

@@ -23,14 +23,14 @@ export class TenantQueue<T> {
     this.#size++
   }
 
-  /** The next job, or undefined when there is none. */
-  shift(): T | undefined {
+  /** The next job, or undefined when there is none. Tenants that `mayTake` refuses keep their place in line. */
+  shift(mayTake: (tenant: string) => boolean = () => true): T | undefined {
     let next: { readonly tenant: string; readonly jobs: T[]; start: number } | undefined
     for (const [tenant, { jobs, start }] of this.#waiting)
-      if (next === undefined || start < next.start) next = { tenant, jobs, start }
+      if ((next === undefined || start < next.start) && mayTake(tenant)) next = { tenant, jobs, start }
     if (next === undefined) {
       // Nobody is in line: what was taken until now was taken from nobody.
-      this.#ended.clear()
+      if (this.#waiting.size === 0) this.#ended.clear()
       return undefined
     }
     const { tenant, jobs, start } = next

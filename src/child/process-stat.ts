@@ -1,4 +1,5 @@
 /** What a process did so far, as Linux counts it. */
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
 export interface ProcessStat {
@@ -15,6 +16,15 @@ const TICK_MS = 10
 export async function readProcessStat(pid: number | 'self'): Promise<ProcessStat | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined)
   return text === undefined ? undefined : parseProcessStat(text)
+}
+
+/** Processor time of all the process's threads until now, in milliseconds; undefined when it is gone. Reads no disk. */
+export function processCpuMs(pid: number): number | undefined {
+  try {
+    return parseProcessStat(readFileSync(`/proc/${pid}/stat`, 'latin1')).cpuMs
+  } catch {
+    return undefined
+  }
 }
 
 /** Fields of proc(5), counted from behind the name, which may hold blanks and parentheses: 12 = majflt, 14 = utime, 15 = stime of the manual. */

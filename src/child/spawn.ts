@@ -61,6 +61,8 @@ export interface Child {
   readonly channel: Duplex
   /** Resolves when the process is gone; never rejects. */
   readonly exited: Promise<ExitInfo>
+  /** From now on it runs when nobody else wants the processor; that cannot be taken back. */
+  runLast(): void
   /** SIGKILL; idempotent. */
   kill(): void
 }
@@ -98,7 +100,8 @@ export function spawnChild(options: SpawnOptions): Child {
     child.once('exit', (code, signal) => resolve({ code, signal }))
     child.once('error', () => resolve({ code: null, signal: null }))
   })
-  return { pid: child.pid, channel, exited, kill: () => void child.kill('SIGKILL') }
+  const { pid } = child
+  return { pid, channel, exited, runLast: () => runLast(pid), kill: () => void child.kill('SIGKILL') }
 }
 
 /**
@@ -124,6 +127,21 @@ function lowerPriority(pid: number): void {
   } catch {
     // The process may be gone already, or priorities may be forbidden here: it is a courtesy, not a need.
   }
+}
+
+/**
+ * Every thread of the process gets the scheduling class SCHED_IDLE (sched(7)): a thread of the usual class that wakes takes the core at
+ * once, where a low priority alone may keep it for some milliseconds. Node cannot ask for it, util-linux can.
+ */
+function runLast(pid: number): void {
+  const chrt = spawn('chrt', ['--all-tasks', '--idle', '--pid', '0', String(pid)], {
+    env: { PATH: process.env.PATH },
+    stdio: 'ignore',
+  })
+  chrt.once('error', () => lowerPriority(pid))
+  chrt.once('exit', (code) => {
+    if (code !== 0) lowerPriority(pid)
+  })
 }
 
 const MAX_OOM_SCORE_ADJ = 1000

@@ -224,9 +224,13 @@ const worker = section('Processes that run models.', {
   recyclePauseMs: milliseconds(60_000, 'Pause between two workers that are replaced for that.'),
   recycleHotModels: whole(200, 'Models that such a process opens before it takes over, at most.', { max: 100_000 }),
   stopGraceMs: milliseconds(5000, 'Time a worker has to end before it is killed.'),
-  respawnBaseMs: milliseconds(100, 'First pause before a dead worker is started again; doubles with each death.', {
-    min: 1,
-  }),
+  respawnBaseMs: milliseconds(
+    100,
+    'Pause before a worker that did not come up is started again; doubles with each start that fails.',
+    {
+      min: 1,
+    },
+  ),
   respawnMaxMs: milliseconds(30_000, 'Longest such pause.', { min: 1 }),
   majorFaultsAlarm: whole(
     200,

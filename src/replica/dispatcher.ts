@@ -17,13 +17,14 @@ import type { HandOverReport } from '../worker/messages.ts'
 import { answer } from './answer.ts'
 import { WorkerDied } from './death.ts'
 import { type Lane, TakenBackError, takenBack } from './lane.ts'
-import { Lanes } from './lanes.ts'
+import type { Lanes } from './lanes.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
 import type { Session, Sessions } from './sessions.ts'
 
 export interface DispatcherOptions {
   readonly clock: Clock
+  readonly lanes: Lanes
   readonly queues: WorkQueues<ReplicaRequest>
   readonly sessions: Sessions
   readonly estimates: Estimates
@@ -80,7 +81,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
-    this.#lanes = new Lanes(options.clock)
+    this.#lanes = options.lanes
     this.#hangLook = options.clock.every(HANG_LOOK_MS, () => this.#killHanging())
   }
 

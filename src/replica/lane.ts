@@ -10,6 +10,7 @@ import type { HandOver } from '../scheduler/work-queues.ts'
 import type { Batching, HandOverReport, OpenReport, OpenSpec, WorkerRequest } from '../worker/messages.ts'
 import type { KillReason } from '../worker/worker-process.ts'
 import { WorkerDied } from './death.ts'
+import type { GivenWorker } from './last-worker.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
 
@@ -21,6 +22,8 @@ interface Command {
   readonly expectedMs: number
   /** Of which model, as far as the sender said. */
   readonly key: string
+  /** Of a hand-over. */
+  readonly tenant?: string
 }
 
 /** What a process has been at for too long. */
@@ -44,7 +47,7 @@ const MAX_UNSENT = 5
 /** The run was never begun, and its process lives: another worker is to have it. */
 export class TakenBackError extends Error {}
 
-export class Lane implements SessionWorker {
+export class Lane implements SessionWorker, GivenWorker {
   readonly #worker: SessionWorker
   readonly #clock: Clock
   readonly #given = new Set<Given>()
@@ -85,6 +88,15 @@ export class Lane implements SessionWorker {
     return this.#given.size === 0
   }
 
+  get overdueTenant(): string | undefined {
+    return this.#isOverdue(OVERDUE_MS) ? this.#commands.values().next().value?.tenant : undefined
+  }
+
+  hasOf(tenant: string): boolean {
+    for (const given of this.#given) if (given.tenant === tenant) return true
+    return false
+  }
+
   /** May it be given more, so that it has about `aheadMs` of work left when it ends what it does? */
   hasRoom(aheadMs: number): boolean {
     const unsent = this.#given.size - this.#sent.size
@@ -99,9 +111,9 @@ export class Lane implements SessionWorker {
 
   /** Sends what was given. @throws as `run`; TakenBackError */
   send(handOver: Given, placementId: number): Promise<HandOverReport> {
-    const { key, expectedMs, items } = handOver
+    const { key, tenant, expectedMs, items } = handOver
     const requests = items.map((request) => request.content)
-    const command: Command = { kind: 'run', key, expectedMs }
+    const command: Command = { kind: 'run', key, tenant, expectedMs }
     const { promise, resolve, reject } = Promise.withResolvers<HandOverReport>()
     this.#sent.set(handOver, () => {
       if (this.#commands.values().next().value === command) return
@@ -186,7 +198,7 @@ export class Lane implements SessionWorker {
   /** The same death, and whether it was this command that the process was at. */
   #blamed(command: Command, cause: ChildGoneError): ChildGoneError {
     // Refused rather than lost: the process lives, and was never sent it.
-    if (this.#worker.isUp) return cause
+    if (this.isUp) return cause
     // Commands end in the order they were sent: the first to hear of the death is what was under way.
     this.#culprit ??= this.#commands.values().next().value
     if (this.#culprit !== command || command.kind === 'close') return cause

@@ -118,9 +118,7 @@ export class Quarantine {
     const { details = {} } = error.facts
     if (this.#held.has(version.key)) return
     if (error.code === 'ARTIFACT_INVALID' && typeof details.strike === 'string') {
-      const reason = details.strike === 'deadline' ? 'deadline' : 'crash'
-      const how = typeof details.signal === 'string' ? details.signal : `${String(details.deadlineMs)} ms`
-      this.#condemnCompile(version, { reason, how }, error.message)
+      this.#condemnCompile(version, compileStrike(details), error.message)
     } else if (details.signal === 'SIGKILL') {
       const times = (this.#killed.get(version.key) ?? 0) + 1
       this.#killed.set(version.key, times)
@@ -275,4 +273,15 @@ function digestOf({ body }: RequestBody): string {
   const digest = createHash('sha256')
   for (const chunk of body) digest.update(chunk)
   return digest.digest('hex')
+}
+
+/** What a refusal that names a strike says of it. */
+function compileStrike({
+  strike,
+  signal,
+  deadlineMs,
+}: Readonly<Record<string, unknown>>): Pick<Strike, 'reason' | 'how'> {
+  if (strike === 'deadline') return { reason: 'deadline', how: `${String(deadlineMs)} ms` }
+  if (strike === 'memory') return { reason: 'memory', how: 'the cap on its memory' }
+  return { reason: 'crash', how: String(signal) }
 }

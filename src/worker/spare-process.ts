@@ -36,6 +36,10 @@ export class SpareProcess {
     }
   }
 
+  get isReady(): boolean {
+    return this.#process?.isUp === true
+  }
+
   /** Hands the process over if it is ready, and makes another in a while. */
   take(): WorkerProcess | undefined {
     const process = this.#process

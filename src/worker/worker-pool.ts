@@ -23,8 +23,11 @@ export interface WorkerPoolOptions {
   /** Of one answer; absent = no limit. */
   readonly maxAnswerBytes?: number
   readonly clock: Clock
-  /** Delays before a dead worker's successor starts. One that lived longer than `stableMs` begins again with the shortest. */
-  readonly respawn: BackoffOptions & { readonly stableMs: number }
+  /**
+   * Pauses between starts that fail. One that came up has the shortest pause before its successor, and none where a process is in
+   * reserve: it died of what it was given, which whoever gives it has to stop, and the others must not pay for.
+   */
+  readonly respawn: BackoffOptions
   /** In [0, 1). */
   readonly random?: () => number
   /** A line that a worker wrote to stdout or stderr. */
@@ -145,14 +148,14 @@ export class WorkerPool {
     const { signal } = this.#closing
     let attempt = 0
     while (this.#serves(worker)) {
-      const startedAt = clock.now()
       const life = await this.#oneLife(worker, onFirst, onFailure)
       if (signal.aborted) break
       if (life.wasUp) onDown(worker, life.exit)
       if (!this.#serves(worker)) break
       // What was ordered is no sign of trouble: the next process is wanted at once. One that did not come up is.
-      if (life.wasUp && life.exit.reason === 'rebind') continue
-      attempt = clock.now() - startedAt > respawn.stableMs ? 1 : attempt + 1
+      const isAtOnce = life.wasUp && (life.exit.reason === 'rebind' || this.#spare?.isReady === true)
+      attempt = isAtOnce ? 0 : life.wasUp ? 1 : attempt + 1
+      if (isAtOnce) continue
       await pause(clock, backoffMs(attempt, respawn, this.#random), signal).catch(() => undefined)
     }
     this.#aside.delete(worker)

@@ -70,7 +70,7 @@ describe('a worker on a GPU in trouble', () => {
       count: 1,
       device: 'cuda:0',
       clock: systemClock,
-      respawn: { baseMs: 5, maxMs: 50, stableMs: 60_000 },
+      respawn: { baseMs: 5, maxMs: 50 },
       spawn: (options) => spawnChild({ ...options, args: [troubles] }),
       onLine: (_id, line) => void lines.push(line),
       onUp: (up) => void events.emit('up', up),

@@ -107,6 +107,8 @@ describe('compilers', () => {
       slots: 1,
       keepsWarm: true,
       isBackground: false,
+      longJobMs: 60_000,
+      maxBeside: 0,
       idleMs,
       maxQueued,
       maxJobs,

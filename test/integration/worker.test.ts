@@ -33,7 +33,7 @@ function newPool(
   return new WorkerPool({
     count,
     clock: systemClock,
-    respawn: { baseMs: 5, maxMs: 50, stableMs: 60_000 },
+    respawn: { baseMs: 5, maxMs: 50 },
     onLine,
     onUp: (up) => void events.emit('up', up),
     onDown: (down, exit) => void events.emit('down', down, exit),

@@ -154,7 +154,8 @@ export function replicaScene(options: SceneOptions = {}) {
     rooms.workerUp(worker)
     // As the pool does it: the next process is there at once.
     worker.onDied = (reason) => {
-      if (options.respawns === true || reason === 'rebind') setImmediate(() => scene.replace(worker))
+      // At once, as a process in reserve is: what the dead one was at learns of it later.
+      if (options.respawns === true || reason === 'rebind') scene.replace(worker)
     }
   }
 

@@ -13,6 +13,7 @@ class ScriptedChild implements Child {
   readonly exited: Promise<ExitInfo>
   readonly options: SpawnOptions
   isAlive = true
+  runsLast = false
   readonly #exit: (exit: ExitInfo) => void
 
   constructor(pid: number, options: SpawnOptions, handle: CallHandler) {
@@ -24,6 +25,10 @@ class ScriptedChild implements Child {
     this.exited = promise
     this.#exit = resolve
     serveCalls(theirs, handle, () => this.die({ code: 0, signal: null }))
+  }
+
+  runLast(): void {
+    this.runsLast = true
   }
 
   kill(): void {
@@ -43,6 +48,8 @@ export class ScriptedSpawner {
   readonly children: ScriptedChild[] = []
   /** What the next ones do with a call. */
   handle: CallHandler = () => []
+  /** A real process whose id the next one has, and whose processor time counts for its own. */
+  pid: number | undefined
   /** Why none can be made. */
   broken: Error | undefined
   /** Calls of `spawn`, those that failed too. */
@@ -51,7 +58,7 @@ export class ScriptedSpawner {
   readonly spawn = (options: SpawnOptions): ScriptedChild => {
     this.attempts++
     if (this.broken !== undefined) throw this.broken
-    const child = new ScriptedChild(FIRST_PID + this.children.length, options, this.handle)
+    const child = new ScriptedChild(this.pid ?? FIRST_PID + this.children.length, options, this.handle)
     this.children.push(child)
     return child
   }

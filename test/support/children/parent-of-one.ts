@@ -5,7 +5,7 @@ import { WorkerPool } from '../../../src/worker/worker-pool.ts'
 const pool = new WorkerPool({
   count: 1,
   clock: systemClock,
-  respawn: { baseMs: 1000, maxMs: 1000, stableMs: 1000 },
+  respawn: { baseMs: 1000, maxMs: 1000 },
   onLine: () => {},
   onUp: (worker) => void process.stdout.write(`${worker.pid}\n`),
   onDown: () => {},

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { describe, it } from 'node:test'
-import { COMPILER_DEFAULTS, CompilerPool } from '../../../src/artifact/compiler-pool.ts'
+import { COMPILER_DEFAULTS, CompilerPool, type CompilerTurn } from '../../../src/artifact/compiler-pool.ts'
 import type { GatewayError } from '../../../src/domain/errors.ts'
 import { ManualClock, settle } from '../../support/manual-clock.ts'
 import { ScriptedSpawner } from '../../support/scripted-child.ts'
 
 const MiB = 2 ** 20
 const JOB = 9
+const NEVER = new Promise<never>(() => {})
 
 async function scene(context: TestContext) {
   const cache = await mkdtemp(join(tmpdir(), 'modelmux-compilers-'))
@@ -22,8 +24,15 @@ async function scene(context: TestContext) {
     await pool.close(0)
     await rm(cache, { recursive: true, force: true })
   })
-  const compile = (bytes: number) => pool.compile('acme', bytes, (turn) => turn.call<string>(JOB, {}))
-  return { clock, spawner, compile }
+  const call = (turn: CompilerTurn, tenant = 'acme') => turn.call<string>(JOB, { tenant })
+  const compile = (bytes: number, tenant = 'acme') => pool.compile(tenant, bytes, (turn) => call(turn, tenant))
+  return {
+    clock,
+    spawner,
+    compile,
+    digest: () => pool.digest(0, (turn) => call(turn)),
+    running: () => pool.running.small,
+  }
 }
 
 describe('a compile', () => {
@@ -81,5 +90,93 @@ describe('a compile', () => {
       return [Buffer.from('"done"')]
     }
     assert.equal(await compile(0), 'done')
+  })
+
+  it('that never got the processor may take five times as long', async (context) => {
+    const { clock, spawner, compile } = await scene(context)
+    const idler = spawn('sleep', ['60'])
+    context.after(() => idler.kill())
+    spawner.pid = idler.pid
+    spawner.handle = () => NEVER
+    const ended = assert.rejects(compile(0), { code: 'ARTIFACT_INVALID', message: /longer than 50000 ms/ })
+    await settle()
+    await clock.advance(49_999)
+    assert.equal(spawner.children[0]?.isAlive, true)
+    await clock.advance(1)
+    assert.equal(spawner.children[0]?.isAlive, false)
+    await ended
+  })
+})
+
+describe('a compile that takes long', () => {
+  it('holds up nobody but its own tenant', async (context) => {
+    const { clock, spawner, compile, running } = await scene(context)
+    spawner.handle = (_kind, request) => (String(request).includes('hostile') ? NEVER : [Buffer.from('"done"')])
+    const bombs = [0, 1].map(() => assert.rejects(compile(0, 'hostile'), { code: 'ARTIFACT_INVALID' }))
+    await settle()
+    const early = compile(0, 'acme')
+    await clock.advance(999)
+    assert.equal(spawner.children.length, 1, 'it may be about to end')
+    await clock.advance(1)
+    assert.equal(await early, 'done')
+    assert.equal(await compile(0, 'globex'), 'done')
+    assert.equal(running(), 1, 'the second bomb waits for the first')
+    assert.deepEqual(
+      spawner.children.map(({ runsLast }) => runsLast),
+      [true, false],
+      'and everybody goes before it',
+    )
+    spawner.children[0]?.die()
+    await bombs[0]
+    await settle()
+    assert.equal(running(), 1)
+    spawner.children.at(-1)?.die()
+    await bombs[1]
+  })
+
+  it('is no reason for a third process beside it', async (context) => {
+    const { clock, spawner, compile, running } = await scene(context)
+    spawner.handle = () => NEVER
+    const tenants = ['a', 'b', 'c', 'd', 'e']
+    const ends = tenants.map((tenant) => assert.rejects(compile(0, tenant), { code: 'ARTIFACT_INVALID' }))
+    await settle()
+    for (const expected of [1, 2, 3, 3, 3]) {
+      assert.equal(running(), expected)
+      await clock.advance(1000)
+    }
+    for (let i = 0; i < tenants.length; i++) {
+      for (const child of spawner.children) child.die()
+      await settle()
+    }
+    await Promise.all(ends)
+  })
+
+  it('leaves no slow process to the next one', async (context) => {
+    const { clock, spawner, compile } = await scene(context)
+    const { promise, resolve } = Promise.withResolvers<Buffer[]>()
+    let reply: Promise<Buffer[]> | Buffer[] = promise
+    spawner.handle = () => reply
+    const slow = compile(0)
+    await settle()
+    await clock.advance(1000)
+    resolve([Buffer.from('"slow"')])
+    assert.equal(await slow, 'slow')
+    reply = [Buffer.from('"done"')]
+    assert.equal(await compile(0), 'done')
+    assert.deepEqual(
+      spawner.children.map(({ runsLast }) => runsLast),
+      [true, false],
+    )
+  })
+
+  it('holds up no digest that requests wait for', async (context) => {
+    const { spawner, compile, digest } = await scene(context)
+    spawner.handle = () => NEVER
+    const bomb = assert.rejects(compile(0), { code: 'ARTIFACT_INVALID' })
+    await settle()
+    spawner.handle = () => [Buffer.from('"whole"')]
+    assert.equal(await digest(), 'whole')
+    spawner.children[0]?.die()
+    await bomb
   })
 })
