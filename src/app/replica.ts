@@ -86,8 +86,14 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     onProbed: (version, manifest) => rooms.applyManifest(version, manifest),
   })
   const rechecker = new Rechecker({
-    recheck: async (version, request) =>
-      await artifacts.recheck(compileSource(await deps.stage(version), version), request),
+    recheck: async (version, request) => {
+      const staged = await deps.stage(version)
+      try {
+        return await artifacts.recheck(compileSource(staged, version), request)
+      } finally {
+        staged.release()
+      }
+    },
     onFailed: (version, err) => log.event('artifact.recheck-failed', { key: version.key, err }),
     onChecked: (version, manifest) => {
       log.event('artifact.rechecked', { key: version.key, form: manifest.form, check: manifest.check })

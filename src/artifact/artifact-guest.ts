@@ -9,13 +9,13 @@ import type { Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import { detach } from '../lib/detach.ts'
+import { waitFor } from '../lib/wait-for.ts'
 import type { ArtifactRoom, ClientRequest, Compiled, PagedIn, ProbeSource } from './artifact-room.ts'
 import { connectToOwner, FolderInUseError } from './folder-lock.ts'
 import type { FolderTerms } from './folder-terms.ts'
 import type { HelloReply, OwnerEvent, RemoteSource, UnchangedQuestion } from './owner-protocol.ts'
 import { OWNER_CALLS } from './owner-protocol.ts'
 import type { ArtifactSource } from './source.ts'
-import { waitFor } from './wait-for.ts'
 
 /** The owner is gone or going, and what was asked of it is to be asked of the next. */
 export class OwnerGoneError extends Error {}

@@ -9,3 +9,8 @@ export function backoffMs(attempt: number, { baseMs, maxMs }: BackoffOptions, ra
   const step = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30))
   return step / 2 + (step / 2) * random()
 }
+
+/** As `backoffMs` with full jitter: uniform in [0, whole]. For many that were refused by one store at the same moment. */
+export function fullJitterMs(attempt: number, { baseMs, maxMs }: BackoffOptions, random: () => number): number {
+  return Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30)) * random()
+}

@@ -26,7 +26,11 @@ export class Inspector {
     if (manifest !== undefined) return { signature: manifest.signature, artifact: artifactFacts(manifest) }
     onWalk?.()
     const staged = await stage(version, signal)
-    return { signature: await walk({ ...staged, tenant: version.tenant }) }
+    try {
+      return { signature: await walk({ ...staged, tenant: version.tenant }) }
+    } finally {
+      staged.release()
+    }
   }
 }
 

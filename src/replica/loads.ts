@@ -23,6 +23,8 @@ export interface StagedSource {
   readonly digest?: string
   /** Are these still the bytes that the version's key stands for? */
   isUnchanged(): Promise<boolean>
+  /** They are not needed any more. */
+  release(): void
 }
 
 /** The artifact room as a load needs it. */
@@ -35,7 +37,7 @@ export interface Artifacts {
   hold(artifact: string): () => void
 }
 
-export interface CompileSource extends StagedSource {
+export interface CompileSource extends Omit<StagedSource, 'release'> {
   readonly key: string
   readonly sourceId: string
   readonly tenant: string
@@ -153,9 +155,13 @@ export class Loads {
     const stagedAt = clock.now()
     load.timings.fetch = stagedAt - began
     table.advance(version.key, 'compiling')
-    const { manifest } = await artifacts.compile(compileSource(staged, version))
-    load.timings.compile = clock.now() - stagedAt
-    return manifest
+    try {
+      const { manifest } = await artifacts.compile(compileSource(staged, version))
+      load.timings.compile = clock.now() - stagedAt
+      return manifest
+    } finally {
+      staged.release()
+    }
   }
 
   #forget(key: string): void {
@@ -179,7 +185,7 @@ function waitForRoomMs(error: unknown): number | undefined {
   return retryAfterMs === undefined ? undefined : Math.max(MIN_ROOM_WAIT_MS, retryAfterMs)
 }
 
-function bound(staged: StagedSource): StagedSource {
+function bound(staged: StagedSource): Omit<StagedSource, 'release'> {
   const { dir, modelFile, files, bytes, digest } = staged
   return {
     dir,

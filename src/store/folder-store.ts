@@ -41,6 +41,8 @@ export class FolderStore implements Store {
       files: files.map(({ path, bytes }) => ({ path, bytes })),
       bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
       isUnchanged: () => isStill(listing, realPath),
+      // They lie where they lie.
+      release() {},
     }
   }
 

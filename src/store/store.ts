@@ -15,11 +15,14 @@ export interface StagedSource {
   readonly digest?: string
   /** Whether the files still are the ones that were staged. False also when they are gone; never rejects. */
   isUnchanged(): Promise<boolean>
+  /** The caller is done with the files, which may be gone from here on. Idempotent. */
+  release(): void
 }
 
 export interface Store {
   /**
-   * Calls for the same version may run at the same time. An abort rejects with the signal's reason.
+   * Calls for the same version may run at the same time. An abort rejects with the signal's reason. Whoever was given a source
+   * releases it.
    * @throws GatewayError ARTIFACT_UNREACHABLE when the files are gone or cannot be read, MODEL_LOADING when they are not (or not
    *   any more) the version's, ARTIFACT_INVALID when the store refuses them, STORE_UNAVAILABLE when it does not answer
    */

@@ -28,7 +28,14 @@ export class ScriptedArtifacts implements ReplicaArtifacts {
   readonly stage = async ({ name, version }: ModelVersion): Promise<StagedSource> => {
     this.log.push(`fetch ${name}:${version}`)
     await this.fetches.pass(name)
-    return { dir: `/staged/${name}`, modelFile: 'model.onnx', files: [], bytes: 1000, isUnchanged: async () => true }
+    return {
+      dir: `/staged/${name}`,
+      modelFile: 'model.onnx',
+      files: [],
+      bytes: 1000,
+      isUnchanged: async () => true,
+      release() {},
+    }
   }
 
   find(sourceId: string): Manifest | undefined {

@@ -1,0 +1,257 @@
+/**
+ * Versions whose bytes lie elsewhere: fetched into the staging folder, one flight for all that ask for the same source. The flight is
+ * the store's: a caller that leaves ends its own wait. A source stays locked against other processes until every caller released it.
+ */
+import { GatewayError } from '../domain/errors.ts'
+import { printable } from '../domain/model-ref.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
+import type { Clock } from '../lib/clock.ts'
+import { detach } from '../lib/detach.ts'
+import { waitFor } from '../lib/wait-for.ts'
+import { DigestThread } from './digest-thread.ts'
+import { FetchDeadlineError, FetchFailures, fetchError, isDiskFull } from './fetch-failures.ts'
+import { type FetchProgress, ProgressMeter } from './fetch-progress.ts'
+import { pathsProblem } from './file-paths.ts'
+import type { DownloadLimits } from './object-download.ts'
+import { type ObjectReader, ReadFailure } from './object-reader.ts'
+import { ReadGate } from './read-gate.ts'
+import { CorruptObjectError, fetchFiles } from './source-fetch.ts'
+import type { SourceRecord } from './source-record.ts'
+import type { Staging } from './staging.ts'
+import type { FoundSource, StagingPlace } from './staging-place.ts'
+import type { StagedSource, Store } from './store.ts'
+
+export interface RemoteStoreLimits extends DownloadLimits {
+  /** Reads of this process at a time, of all objects. */
+  readonly parallelReads: number
+  /** A fetch from its first byte to its last, whatever it retries. */
+  readonly totalMs: number
+}
+
+export const REMOTE_STORE_LIMITS: RemoteStoreLimits = {
+  rangeBytes: 8 * 2 ** 20,
+  parallel: 8,
+  parallelReads: 32,
+  idleMs: 10_000,
+  maxTries: 6,
+  backoff: { baseMs: 100, maxMs: 5_000 },
+  totalMs: 1_800_000,
+}
+
+export interface RemoteStoreOptions {
+  readonly reader: ObjectReader
+  /** In memory. @throws Error for a version that its registry does not know any more */
+  readonly sourceOf: (version: ModelVersion) => RemoteSource
+  readonly staging: Staging
+  readonly limits: RemoteStoreLimits
+  /** When to ask again for a version whose objects were replaced: the registry has noticed by then. */
+  readonly replacedRetryMs: number
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly onEvent: (name: string, fields: Readonly<Record<string, string | number | boolean>>) => void
+}
+
+/** A source that somebody waits for or uses. */
+interface Use {
+  readonly meter: ProgressMeter
+  readonly ready: Promise<Held>
+  users: number
+}
+
+interface Held {
+  readonly place: StagingPlace
+  readonly source: FoundSource
+}
+
+export class RemoteStore implements Store {
+  readonly #options: RemoteStoreOptions
+  readonly #gate: ReadGate
+  readonly #digests = new DigestThread()
+  readonly #failures: FetchFailures
+  readonly #uses = new Map<string, Use>()
+  /** Of `#uses`, what is still to be let go by those that have left it. */
+  readonly #ending = new Set<Promise<void>>()
+  readonly #closing = new AbortController()
+
+  constructor(options: RemoteStoreOptions) {
+    this.#options = options
+    this.#gate = new ReadGate(options.limits.parallelReads)
+    this.#failures = new FetchFailures(options.random)
+  }
+
+  async stage(version: ModelVersion, signal?: AbortSignal): Promise<StagedSource> {
+    signal?.throwIfAborted()
+    const { sourceId, modelFile } = version
+    const remembered = this.#failures.current(sourceId, this.#options.clock.now())
+    if (remembered !== undefined) throw remembered
+    const use = this.#useOf(version)
+    use.users++
+    try {
+      const { source } = await waitFor(use.ready, signal)
+      const { record, dir } = source
+      let isHeld = true
+      return {
+        dir,
+        modelFile,
+        files: record.files.map(({ path, bytes }) => ({ path, bytes })),
+        bytes: record.bytes,
+        isUnchanged: () => source.isUnchanged(),
+        release: () => {
+          if (isHeld) this.#leave(sourceId, use)
+          isHeld = false
+        },
+      }
+    } catch (error) {
+      this.#leave(sourceId, use)
+      throw error
+    }
+  }
+
+  /** Undefined when the version is not being fetched. */
+  progressOf({ sourceId }: Pick<ModelVersion, 'sourceId'>): FetchProgress | undefined {
+    return this.#uses.get(sourceId)?.meter.read()
+  }
+
+  /** Refuses whoever waits, and ends every fetch. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing.abort(new GatewayError('DRAINING', 'the server is shutting down'))
+    for (const { ready } of this.#uses.values()) {
+      const held = await ready.catch(() => undefined)
+      await held?.place.release(this.#options.clock.wall())
+    }
+    await Promise.all(this.#ending)
+    await this.#digests.close()
+  }
+
+  #useOf(version: ModelVersion): Use {
+    const { sourceId } = version
+    const current = this.#uses.get(sourceId)
+    if (current !== undefined) return current
+    const meter = new ProgressMeter(version.bytes, this.#options.clock)
+    const use: Use = { meter, ready: this.#hold(version, meter), users: 0 }
+    this.#uses.set(sourceId, use)
+    // The next to ask begins anew.
+    use.ready.catch(() => this.#uses.delete(sourceId))
+    return use
+  }
+
+  /** The last one out gives the source up, once it is there. */
+  #leave(sourceId: string, use: Use): void {
+    use.users--
+    const end = async (): Promise<void> => {
+      const held = await use.ready.catch(() => undefined)
+      if (use.users > 0 || this.#uses.get(sourceId) !== use) return
+      this.#uses.delete(sourceId)
+      await held?.place.release(this.#options.clock.wall())
+    }
+    if (use.users > 0) return
+    const ending: Promise<void> = end().finally(() => this.#ending.delete(ending))
+    this.#ending.add(ending)
+    detach(ending)
+  }
+
+  async #hold(version: ModelVersion, meter: ProgressMeter): Promise<Held> {
+    const { staging, clock, limits, replacedRetryMs } = this.#options
+    const { sourceId } = version
+    const late = new AbortController()
+    const deadline = clock.after(limits.totalMs, () => late.abort(new FetchDeadlineError(limits.totalMs)))
+    const signal = AbortSignal.any([this.#closing.signal, late.signal])
+    let place: StagingPlace | undefined
+    try {
+      place = await staging.take(sourceId, signal)
+      const source = (await place.find()) ?? (await this.#fetch(version, place, meter, signal))
+      this.#failures.forget(sourceId)
+      return { place, source }
+    } catch (thrown) {
+      await place?.discard().catch(() => {})
+      await place?.release(clock.wall())
+      const error = fetchError(version, thrown, replacedRetryMs)
+      this.#event('source.fetch-failed', version, { code: error.code, error: error.message })
+      throw this.#failures.remember(sourceId, error, clock.now())
+    } finally {
+      deadline.cancel()
+    }
+  }
+
+  async #fetch(
+    version: ModelVersion,
+    place: StagingPlace,
+    meter: ProgressMeter,
+    signal: AbortSignal,
+  ): Promise<FoundSource> {
+    const { staging, sourceOf } = this.#options
+    const { files } = checked(version, sourceOf(version))
+    const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+    let hasMadeRoom = false
+    let wasCorrupt = false
+    for (;;) {
+      try {
+        return await this.#fetchOnce(version, files, bytes, place, meter, signal)
+      } catch (error) {
+        meter.add(-meter.read().bytesDone)
+        if (isDiskFull(error) && !hasMadeRoom) {
+          hasMadeRoom = true
+          await place.discard()
+          await staging.makeRoom(bytes)
+        } else if (error instanceof CorruptObjectError && !wasCorrupt) {
+          wasCorrupt = true
+          this.#event('source.corrupt', version, { error: error.message })
+        } else throw error
+      }
+    }
+  }
+
+  async #fetchOnce(
+    version: ModelVersion,
+    files: readonly RemoteFile[],
+    bytes: number,
+    place: StagingPlace,
+    meter: ProgressMeter,
+    signal: AbortSignal,
+  ): Promise<FoundSource> {
+    const { reader, staging, limits, clock, random } = this.#options
+    const began = clock.now()
+    const reservation = await staging.reserve(bytes)
+    try {
+      const onBytes = (done: number): void => {
+        meter.add(done)
+        reservation.wrote(done)
+      }
+      const parts = { reader, gate: this.#gate, limits, clock, random, digests: this.#digests, onBytes }
+      const dir = await place.begin()
+      const fetched = await fetchFiles(files, dir, parts, signal)
+      const record: SourceRecord = { format: 1, sourceId: version.sourceId, bytes, ...fetched }
+      await place.complete(record)
+      this.#event('source.fetched', version, {
+        bytes,
+        files: files.length,
+        integrity: record.integrity,
+        ms: Math.round(clock.now() - began),
+      })
+    } finally {
+      reservation.end()
+    }
+    const found = await place.find()
+    if (found === undefined) throw new ReadFailure('unavailable', 'the files were gone as soon as they were fetched')
+    return found
+  }
+
+  #event(name: string, { key }: ModelVersion, fields: Readonly<Record<string, string | number | boolean>>): void {
+    this.#options.onEvent(name, { key, ...fields })
+  }
+}
+
+/** Sorted by path. @throws GatewayError ARTIFACT_INVALID for what cannot be files of a model */
+function checked({ name, version, modelFile }: ModelVersion, { files }: RemoteSource): RemoteSource {
+  const refuse = (reason: string): never => {
+    throw new GatewayError('ARTIFACT_INVALID', `version ${version} of '${name}' cannot be used: ${reason}`)
+  }
+  const problem = pathsProblem(files.map(({ path }) => path))
+  if (problem !== undefined) refuse(problem)
+  if (!files.some(({ path }) => path === modelFile)) refuse(`it has no '${printable(modelFile)}'`)
+  const odd = files.find(({ bytes }) => !Number.isSafeInteger(bytes) || bytes < 0)
+  if (odd !== undefined) refuse(`'${printable(odd.path)}' has a size of ${odd.bytes} bytes`)
+  return { files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)) }
+}

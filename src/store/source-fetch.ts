@@ -1,0 +1,109 @@
+/** Fetches the objects of one version into an empty folder and holds each against what is known of it. */
+import { join } from 'node:path'
+import type { RemoteFile } from '../domain/remote-source.ts'
+import { Semaphore } from '../lib/semaphore.ts'
+import type { Digests } from './digest-messages.ts'
+import type { DigestThread } from './digest-thread.ts'
+import type { DownloadParts } from './object-download.ts'
+import { downloadObject } from './object-download.ts'
+import type { FetchedFile, Integrity } from './source-record.ts'
+import { createFile, sealFile } from './staging-place.ts'
+
+/** The bytes that arrived are not those that the registry knows. */
+export class CorruptObjectError extends Error {
+  override readonly name = 'CorruptObjectError'
+}
+
+export interface FetchParts extends DownloadParts {
+  readonly digests: DigestThread
+  onBytes(bytes: number): void
+}
+
+export interface Fetched {
+  /** In the order they were given. */
+  readonly files: readonly FetchedFile[]
+  readonly integrity: Integrity
+}
+
+/** Objects of one version at a time: a folder of many small files is bound by round trips. */
+const PARALLEL_FILES = 8
+const WEAKEST_FIRST: readonly Integrity[] = ['weak', 'crc64nvme', 'sha256']
+
+/**
+ * Paths must be checked. What is there afterwards is on the disk, and read-only.
+ * @throws CorruptObjectError, ReadFailure, errors of the file system, or the signal's reason; nothing is written any more then
+ */
+export async function fetchFiles(
+  files: readonly RemoteFile[],
+  dir: string,
+  parts: FetchParts,
+  signal: AbortSignal,
+): Promise<Fetched> {
+  const failed = new AbortController()
+  const either = AbortSignal.any([signal, failed.signal])
+  const turns = new Semaphore(PARALLEL_FILES)
+  const results = await Promise.allSettled(
+    files.map((file) =>
+      turns.use(async () => {
+        try {
+          return await fetchFile(file, dir, parts, either)
+        } catch (error) {
+          failed.abort(error)
+          throw error
+        }
+      }, either),
+    ),
+  )
+  either.throwIfAborted()
+  const fetched = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const integrity = WEAKEST_FIRST.find((kind) => fetched.some((one) => one.integrity === kind)) ?? 'sha256'
+  return { files: fetched.map(({ file }) => file), integrity }
+}
+
+async function fetchFile(
+  file: RemoteFile,
+  dir: string,
+  parts: FetchParts,
+  signal: AbortSignal,
+): Promise<{ readonly file: FetchedFile; readonly integrity: Integrity }> {
+  const { path, bytes } = file
+  const target = await createFile(dir, path)
+  const following = parts.digests.begin(join(dir, path), bytes, wantsCrc(file))
+  try {
+    const watch = {
+      onBytes: (done: number) => parts.onBytes(done),
+      onPrefix: (done: number) => (done === 0 ? following.restart() : following.follow(done)),
+    }
+    await downloadObject(file, target, parts, watch, signal)
+    const digests = await following.end(bytes)
+    const integrity = verify(file, digests)
+    await sealFile(join(dir, path), target)
+    return { file: { path, bytes, sha256: digests.sha256 }, integrity }
+  } catch (error) {
+    following.abandon()
+    await target.close()
+    throw error
+  }
+}
+
+function wantsCrc({ sha256, crc64nvme }: RemoteFile): boolean {
+  return sha256 === undefined && crc64nvme !== undefined
+}
+
+/** @throws CorruptObjectError */
+function verify(file: RemoteFile, digests: Digests): Integrity {
+  if (file.sha256 !== undefined) {
+    if (file.sha256.toLowerCase() !== digests.sha256) throw corrupt(file, 'SHA-256', file.sha256, digests.sha256)
+    return 'sha256'
+  }
+  if (file.crc64nvme !== undefined) {
+    const actual = digests.crc64nvme ?? ''
+    if (file.crc64nvme !== actual) throw corrupt(file, 'CRC-64/NVME', file.crc64nvme, actual)
+    return 'crc64nvme'
+  }
+  return 'weak'
+}
+
+function corrupt({ path }: RemoteFile, what: string, expected: string, actual: string): CorruptObjectError {
+  return new CorruptObjectError(`'${path}' arrived with ${what} ${actual}; the registry knows ${expected}`)
+}
