@@ -6,6 +6,7 @@ import type { ModelVersion } from '../domain/model-version.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import { ReadFailure, type ReadFailureKind } from './object-reader.ts'
 import { CorruptObjectError } from './source-fetch.ts'
+import { ArchiveError } from './tar-reader.ts'
 
 /** The fetch took longer than it may. */
 export class FetchDeadlineError extends Error {
@@ -33,6 +34,11 @@ export function fetchError(version: ModelVersion, thrown: unknown, replacedRetry
     new GatewayError(code, message, { model: name, version: number, ...facts }, { cause: thrown })
   if (thrown instanceof GatewayError) return fail(thrown.code, thrown.message, thrown.facts)
   if (thrown instanceof CorruptObjectError) return fail('ARTIFACT_CORRUPT', `${what}: ${thrown.message}`)
+  if (thrown instanceof ArchiveError)
+    return fail(
+      'ARTIFACT_INVALID',
+      `version ${number} of '${name}' cannot be used: its archive is refused: ${thrown.message}`,
+    )
   if (thrown instanceof FetchDeadlineError)
     return fail('STORE_UNAVAILABLE', `${what}: ${thrown.message}`, { retryAfterMs: UNAVAILABLE_RETRY_MS })
   if (thrown instanceof ReadFailure) {

@@ -6,7 +6,7 @@ const MAX_NAME_BYTES = 255
 const MAX_PATH_BYTES = 1024
 
 /** What is wrong with a path relative to a version's folder; undefined: nothing. */
-export function pathProblem(path: string): string | undefined {
+function pathProblem(path: string): string | undefined {
   if (path === '') return 'it is empty'
   if (path.includes('\0')) return 'it has a NUL'
   if (path.includes('\\')) return 'it has a backslash'
@@ -24,19 +24,44 @@ export function pathProblem(path: string): string | undefined {
   return undefined
 }
 
-/** What keeps these from lying in one folder together; undefined: nothing. Each path is checked too. */
-export function pathsProblem(paths: readonly string[]): string | undefined {
-  if (paths.length > SOURCE_BOUNDS.maxFiles) return `there are more than ${SOURCE_BOUNDS.maxFiles} files`
-  const files = new Set<string>()
-  for (const path of paths) {
+/** Files and folders that are to lie in one folder together. */
+export class PathSet {
+  readonly #files = new Set<string>()
+  readonly #folders = new Set<string>()
+
+  /** Adds a file. @returns what is wrong with its path, by itself or beside the others; undefined: nothing */
+  addFile(path: string): string | undefined {
+    if (this.#files.has(path)) return `'${printable(path)}' is there twice`
+    if (this.#files.size >= SOURCE_BOUNDS.maxFiles) return `there are more than ${SOURCE_BOUNDS.maxFiles} files`
+    if (this.#folders.has(path)) return `'${printable(path)}' is a file and a folder`
+    const problem = this.#addParents(path)
+    this.#files.add(path)
+    return problem
+  }
+
+  /** As `addFile`. */
+  addFolder(path: string): string | undefined {
+    return this.#addParents(`${path}/-`)
+  }
+
+  #addParents(path: string): string | undefined {
     const problem = pathProblem(path)
     if (problem !== undefined) return `'${printable(path)}' cannot be a file of a model: ${problem}`
-    if (files.has(path)) return `'${printable(path)}' is there twice`
-    files.add(path)
+    for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) {
+      const folder = path.slice(0, at)
+      if (this.#files.has(folder)) return `'${printable(folder)}' is a file and a folder`
+      this.#folders.add(folder)
+    }
+    return undefined
   }
+}
+
+/** What keeps these from being files of one model; undefined: nothing. */
+export function pathsProblem(paths: readonly string[]): string | undefined {
+  const set = new PathSet()
   for (const path of paths) {
-    for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1))
-      if (files.has(path.slice(0, at))) return `'${printable(path.slice(0, at))}' is a file and a folder`
+    const problem = set.addFile(path)
+    if (problem !== undefined) return problem
   }
   return undefined
 }

@@ -3,7 +3,6 @@
  * the store's: a caller that leaves ends its own wait. A source stays locked against other processes until every caller released it.
  */
 import { GatewayError } from '../domain/errors.ts'
-import { printable } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -12,21 +11,23 @@ import { waitFor } from '../lib/wait-for.ts'
 import { DigestThread } from './digest-thread.ts'
 import { FetchDeadlineError, FetchFailures, fetchError, isDiskFull } from './fetch-failures.ts'
 import { type FetchProgress, ProgressMeter } from './fetch-progress.ts'
-import { pathsProblem } from './file-paths.ts'
 import type { DownloadLimits } from './object-download.ts'
 import { type ObjectReader, ReadFailure } from './object-reader.ts'
 import { ReadGate } from './read-gate.ts'
-import { CorruptObjectError, fetchFiles } from './source-fetch.ts'
+import { CorruptObjectError } from './source-fetch.ts'
 import type { SourceRecord } from './source-record.ts'
 import type { Staging } from './staging.ts'
 import type { FoundSource, StagingPlace } from './staging-place.ts'
 import type { StagedSource, Store } from './store.ts'
+import { bringFiles, checked } from './version-files.ts'
 
 export interface RemoteStoreLimits extends DownloadLimits {
   /** Reads of this process at a time, of all objects. */
   readonly parallelReads: number
   /** A fetch from its first byte to its last, whatever it retries. */
   readonly totalMs: number
+  /** What an archive may unpack to. */
+  readonly unpackedBytes: number
 }
 
 export const REMOTE_STORE_LIMITS: RemoteStoreLimits = {
@@ -37,12 +38,16 @@ export const REMOTE_STORE_LIMITS: RemoteStoreLimits = {
   maxTries: 6,
   backoff: { baseMs: 100, maxMs: 5_000 },
   totalMs: 1_800_000,
+  unpackedBytes: 16 * 2 ** 30,
 }
 
 export interface RemoteStoreOptions {
   readonly reader: ObjectReader
-  /** In memory. @throws Error for a version that its registry does not know any more */
-  readonly sourceOf: (version: ModelVersion) => RemoteSource
+  /**
+   * In memory, or with a bounded number of calls for what the registry does not keep, such as digests.
+   * @throws Error for a version that its registry does not know any more; ReadFailure
+   */
+  readonly sourceOf: (version: ModelVersion, signal: AbortSignal) => RemoteSource | Promise<RemoteSource>
   readonly staging: Staging
   readonly limits: RemoteStoreLimits
   /** When to ask again for a version whose objects were replaced: the registry has noticed by then. */
@@ -182,7 +187,7 @@ export class RemoteStore implements Store {
     signal: AbortSignal,
   ): Promise<FoundSource> {
     const { staging, sourceOf } = this.#options
-    const { files } = checked(version, sourceOf(version))
+    const { files } = checked(version, await sourceOf(version, signal))
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
     let hasMadeRoom = false
     let wasCorrupt = false
@@ -219,14 +224,15 @@ export class RemoteStore implements Store {
         meter.add(done)
         reservation.wrote(done)
       }
-      const parts = { reader, gate: this.#gate, limits, clock, random, digests: this.#digests, onBytes }
-      const dir = await place.begin()
-      const fetched = await fetchFiles(files, dir, parts, signal)
-      const record: SourceRecord = { format: 1, sourceId: version.sourceId, bytes, ...fetched }
+      const own = { gate: this.#gate, digests: this.#digests, unpackedBytes: limits.unpackedBytes }
+      const parts = { reader, limits, clock, random, onBytes, ...own }
+      const { integrity, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
+      const size = there.files.reduce((sum, file) => sum + file.bytes, 0)
+      const record: SourceRecord = { format: 1, sourceId: version.sourceId, bytes: size, integrity, files: there.files }
       await place.complete(record)
       this.#event('source.fetched', version, {
         bytes,
-        files: files.length,
+        files: there.files.length,
         integrity: record.integrity,
         ms: Math.round(clock.now() - began),
       })
@@ -241,17 +247,4 @@ export class RemoteStore implements Store {
   #event(name: string, { key }: ModelVersion, fields: Readonly<Record<string, string | number | boolean>>): void {
     this.#options.onEvent(name, { key, ...fields })
   }
-}
-
-/** Sorted by path. @throws GatewayError ARTIFACT_INVALID for what cannot be files of a model */
-function checked({ name, version, modelFile }: ModelVersion, { files }: RemoteSource): RemoteSource {
-  const refuse = (reason: string): never => {
-    throw new GatewayError('ARTIFACT_INVALID', `version ${version} of '${name}' cannot be used: ${reason}`)
-  }
-  const problem = pathsProblem(files.map(({ path }) => path))
-  if (problem !== undefined) refuse(problem)
-  if (!files.some(({ path }) => path === modelFile)) refuse(`it has no '${printable(modelFile)}'`)
-  const odd = files.find(({ bytes }) => !Number.isSafeInteger(bytes) || bytes < 0)
-  if (odd !== undefined) refuse(`'${printable(odd.path)}' has a size of ${odd.bytes} bytes`)
-  return { files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)) }
 }
