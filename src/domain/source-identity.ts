@@ -1,5 +1,6 @@
 /** Which bytes a version has, told without reading them. */
 import { hash } from 'node:crypto'
+import type { RemoteFile } from './remote-source.ts'
 
 /** What a file system knows of one file of a version. */
 export interface SourceFileFacts {
@@ -27,6 +28,18 @@ export function sourceIdOf(files: readonly SourceFileFacts[]): string {
   // JSON, because a path may hold any separator.
   const text = JSON.stringify(
     ordered.map(({ path, bytes, mtimeNs, ctimeNs, inode }) => [path, bytes, `${mtimeNs}`, `${ctimeNs}`, `${inode}`]),
+  )
+  return hash('sha256', text, 'hex').slice(0, ID_DIGITS)
+}
+
+/**
+ * The identity of bytes that lie elsewhere: a digest over place, size and version of each object, in order of their paths. It is known
+ * before a byte was fetched, and another object at the same place gives another one.
+ */
+export function remoteSourceIdOf(files: readonly RemoteFile[]): string {
+  const ordered = files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  const text = JSON.stringify(
+    ordered.map(({ path, location, bytes, versionId, etag }) => [path, location, bytes, versionId ?? etag ?? '']),
   )
   return hash('sha256', text, 'hex').slice(0, ID_DIGITS)
 }

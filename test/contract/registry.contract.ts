@@ -13,6 +13,8 @@ export interface RegistryStage {
   setAliases(name: string, aliases: Readonly<Record<string, string>>): Promise<void>
   /** Resolves when the registry knows everything that was done before. */
   refresh(): Promise<void>
+  /** Resolves when a registry that looks for names it does not know has done so for this one. */
+  looked?(name: string): Promise<void>
   /** Closes the registry and removes what was published. */
   dispose(): Promise<void>
 }
@@ -78,15 +80,15 @@ export function registryContract(label: string, setStage: () => Promise<Registry
       await stage.publish('acme/churn', '1', 'one')
       await stage.setAliases('acme/churn', { champion: '1', lost: '5' })
       await stage.refresh()
-      refuses({ name: 'acme/chrun' }, 'MODEL_NOT_FOUND', /'acme\/chrun'.*'acme\/churn'/)
-      refuses({ name: 'acme/churn', version: '2' }, 'VERSION_NOT_FOUND', /no version 2.*1/)
-      refuses({ name: 'acme/churn', alias: 'chapmion' }, 'ALIAS_NOT_FOUND', /no alias 'chapmion'.*'champion'/)
-      refuses({ name: 'acme/churn', alias: 'lost' }, 'ALIAS_NOT_FOUND', /names version 5, which does not exist/)
+      await refuses({ name: 'acme/chrun' }, 'MODEL_NOT_FOUND', /'acme\/chrun'.*'acme\/churn'/)
+      await refuses({ name: 'acme/churn', version: '2' }, 'VERSION_NOT_FOUND', /no version 2.*1/)
+      await refuses({ name: 'acme/churn', alias: 'chapmion' }, 'ALIAS_NOT_FOUND', /no alias 'chapmion'.*'champion'/)
+      await refuses({ name: 'acme/churn', alias: 'lost' }, 'ALIAS_NOT_FOUND', /names version 5, which does not exist/)
     })
 
-    it('is not taken in by names that every object has', () => {
+    it('is not taken in by names that every object has', async () => {
       for (const name of ['constructor', '__proto__', 'toString']) {
-        refuses({ name }, 'MODEL_NOT_FOUND', /there is no model/)
+        await refuses({ name }, 'MODEL_NOT_FOUND', /there is no model/)
         assert.equal(registry.aliasesOf(name).size, 0)
         assert.equal(registry.versionsOf(name).length, 0)
       }
@@ -107,7 +109,7 @@ export function registryContract(label: string, setStage: () => Promise<Registry
       assert.equal(registry.resolve({ name: 'churn' }), first)
       await stage.retract('churn', '1')
       await stage.refresh()
-      refuses({ name: 'churn' }, 'MODEL_NOT_FOUND', /churn/)
+      await refuses({ name: 'churn' }, 'MODEL_NOT_FOUND', /churn/)
       assert.deepEqual(
         changes.map(({ kind, version }) => `${kind} ${version.version}`),
         ['added 1', 'added 2', 'removed 2', 'removed 1'],
@@ -174,7 +176,8 @@ export function registryContract(label: string, setStage: () => Promise<Registry
       assert.equal(registry.resolve({ name: 'churn' }).version, '1')
     })
 
-    function refuses(ref: ModelRef, code: ErrorCode, message: RegExp): void {
+    async function refuses(ref: ModelRef, code: ErrorCode, message: RegExp): Promise<void> {
+      await stage.looked?.(ref.name)
       assert.throws(
         () => registry.resolve(ref),
         (error: unknown) => {
