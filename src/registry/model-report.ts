@@ -8,6 +8,9 @@ export interface ReadSettings {
   readonly problem: string | undefined
 }
 
+/** One empty list for many thousand models. */
+const NONE: readonly never[] = []
+
 /**
  * @param known versions, oldest first; without facts where they are not complete yet
  * @param settings absent when the model has no such file
@@ -15,14 +18,15 @@ export interface ReadSettings {
 export function composeReport(
   name: string,
   known: ReadonlyArray<readonly [version: string, facts: VersionFacts | undefined]>,
-  aliases: ModelReport['aliases'] = [],
+  aliases: ModelReport['aliases'] = NONE,
   settings?: ReadSettings,
 ): ModelReport {
   const { value, problem } = settings ?? {}
+  const pending = known.filter(([, facts]) => facts === undefined).map(([version]) => version)
   return {
     name,
     versions: known.flatMap(([, facts]) => (facts === undefined ? [] : [facts])),
-    pending: known.filter(([, facts]) => facts === undefined).map(([version]) => version),
+    pending: pending.length === 0 ? NONE : pending,
     aliases,
     ...(value === undefined || value === '' ? {} : { settings: value }),
     ...(value === undefined && problem !== undefined ? { problem: `${SETTINGS_FILE}: ${problem}` } : {}),

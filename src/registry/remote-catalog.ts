@@ -47,6 +47,7 @@ export class RemoteCatalog {
   apply(record: RemoteRecord): boolean {
     const { name } = record.report
     const isKnown = this.table.has(name)
+    if (isKnown && this.#records.get(name) === record) return false
     // Before the news is told: whoever hears it may fetch at once.
     this.#records.set(name, record)
     const changes = this.table.apply(record.report)

@@ -99,7 +99,7 @@ function draftsOf(objects: readonly FoundObject[], tell: TellProblem): Map<strin
     }
     draft.versions.set(version, [])
   }
-  for (const name of [...candidates.keys()])
+  for (const name of candidates.keys())
     if (prefixesOf(name).some((prefix) => candidates.has(prefix))) candidates.delete(name)
   return candidates
 }

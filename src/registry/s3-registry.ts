@@ -264,17 +264,19 @@ export class S3Registry implements Registry {
   #look(name: string): void {
     const look = { again: false }
     this.#looks.set(name, look)
-    detach(
-      this.#sweeper.look(name, this.#stop.signal).then(
-        (isThere) => {
-          if (isThere) this.#absent.delete(name)
-          else this.#absent.set(name, { at: this.#options.clock.now() })
-          this.#endLook(name, look.again)
-        },
-        // The next sweep says that S3 does not answer; until then the name may be asked for again.
-        () => this.#endLook(name, false),
-      ),
-    )
+    detach(this.#lookFor(name, look))
+  }
+
+  async #lookFor(name: string, look: { again: boolean }): Promise<void> {
+    try {
+      const isThere = await this.#sweeper.look(name, this.#stop.signal)
+      if (isThere) this.#absent.delete(name)
+      else this.#absent.set(name, { at: this.#options.clock.now() })
+    } catch {
+      // The next sweep says that S3 does not answer; until then the name may be asked for again.
+      look.again = false
+    }
+    this.#endLook(name, look.again)
   }
 
   #endLook(name: string, again: boolean): void {

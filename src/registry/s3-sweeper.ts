@@ -9,7 +9,7 @@ import { defaultSettings } from './model-settings.ts'
 import { ProblemLog } from './problem-log.ts'
 import type { RegistryEventSink } from './registry.ts'
 import type { RemoteCatalog } from './remote-catalog.ts'
-import type { FoundModel } from './remote-model.ts'
+import type { FoundModel, RemoteRecord } from './remote-model.ts'
 import type { RemoteWatchContext } from './remote-model-watch.ts'
 import { RemoteModelWatch } from './remote-model-watch.ts'
 import type { ReadSmall } from './remote-sidecar.ts'
@@ -43,6 +43,7 @@ export class S3Sweeper {
   readonly #options: S3SweeperOptions
   readonly #context: RemoteWatchContext
   readonly #problems: ProblemLog
+  /** Of models with more to remember than their record. */
   readonly #watches = new Map<string, RemoteModelWatch>()
   readonly #unsettled = new Set<string>()
   /** Names that a look saw since the sweep under way began. */
@@ -82,7 +83,7 @@ export class S3Sweeper {
     for await (const group of listGroups(list, folder, MAX_OBJECTS, signal)) {
       for (const model of modelsIn(group, folder, (event, path, problem) => this.#problems.set(event, path, problem))) {
         // A folder of that name comes later in the list, and wins; every sweep would show one, then the other.
-        const isDoubtful = model.isArchive && this.#watches.get(model.name)?.isArchive === false
+        const isDoubtful = model.isArchive && isFolder(catalog.recordOf(model.name))
         if (isDoubtful) archives.push(model)
         else {
           seen.add(model.name)
@@ -97,7 +98,7 @@ export class S3Sweeper {
       await lanes.run(() => this.#take(model))
     }
     await lanes.end()
-    for (const name of [...catalog.table.names()]) if (!seen.has(name) && !this.#looked.has(name)) this.#drop(name)
+    for (const name of catalog.table.names()) if (!seen.has(name) && !this.#looked.has(name)) this.#drop(name)
   }
 
   /** Looks for one model, in two calls at once and two more for its sidecars; whether it is there. @throws what listing throws */
@@ -122,14 +123,13 @@ export class S3Sweeper {
   async #take(model: FoundModel): Promise<void> {
     const { catalog, onChange } = this.#options
     const { name } = model
-    let watch = this.#watches.get(name)
-    if (watch === undefined) {
-      watch = new RemoteModelWatch(name, this.#context, catalog.recordOf(name))
-      this.#watches.set(name, watch)
-    }
+    const watch = this.#watches.get(name) ?? new RemoteModelWatch(name, this.#context, catalog.recordOf(name))
+    // Before the first wait: a look and a sweep may meet here.
+    this.#watches.set(name, watch)
     const record = await watch.look(model)
     if (watch.isUnsettled) this.#unsettled.add(name)
     else this.#unsettled.delete(name)
+    if (!watch.hasMemory) this.#watches.delete(name)
     if (catalog.apply(record)) onChange()
   }
 
@@ -172,6 +172,10 @@ class Lanes {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure.error
   }
+}
+
+function isFolder(record: RemoteRecord | undefined): boolean {
+  return record !== undefined && record.files[0]?.[1][0]?.isArchive !== true
 }
 
 function foldersAround(name: string): string[] {
