@@ -6,17 +6,17 @@ import { Pins } from '../control/pins.ts'
 import { Rollouts } from '../control/rollout.ts'
 import { parseModelRef } from '../domain/model-ref.ts'
 import { detach } from '../lib/detach.ts'
-import { FolderRegistry } from '../registry/folder-registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
-import { FolderStore } from '../store/folder-store.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
+import type { WatchedRegistry } from './model-source.ts'
+import { openModelSource } from './model-source.ts'
 import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
 import { replicaId } from './replica-id.ts'
@@ -46,7 +46,7 @@ const QUARANTINE_SWEEP_MS = 86_400_000
 /** Whatever it started is for `teardown` to end, also when it throws. */
 export async function startGateway(base: ServerBase): Promise<RunningGateway> {
   const { config, clock, log, metrics, teardown } = base
-  const { store, cache, model } = config
+  const { cache } = config
   const onEvent = eventSink(log)
   const childLines = new ChildLines(log, clock)
   const orphans = new OrphanGuard(clock)
@@ -72,8 +72,9 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
   teardown.add(() => artifacts.close())
   teardown.add(observeProcess(metrics, { version, onnxruntime: artifacts.ortVersion, device }))
 
-  const registry = new FolderRegistry({ ...store, defaults: model, clock, onEvent })
-  const folder = new FolderStore(store)
+  const source = await openModelSource(config, { clock, onEvent })
+  teardown.add(() => source.close())
+  const { registry, store } = source
   const rollouts: Rollouts = new Rollouts({
     resolve: (ref) => registry.resolve(ref),
     aliasesOf: (name) => [...registry.aliasesOf(name).keys()],
@@ -96,7 +97,7 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     device,
     clock,
     artifacts,
-    stage: (one, signal) => folder.stage(one, signal),
+    stage: (one, signal) => store.stage(one, signal),
     log,
     metrics,
     childLines,
@@ -142,6 +143,9 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
   metrics.observe('modelmux_registry_scan_seconds', () =>
     registry.lastScanMs === undefined ? undefined : registry.lastScanMs / 1000,
   )
+  metrics.observe('modelmux_registry_age_seconds', () =>
+    registry.ageMs === undefined ? undefined : registry.ageMs / 1000,
+  )
   await registry.start()
   teardown.add(() => registry.close())
 
@@ -156,6 +160,6 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
 }
 
 /** Undefined when the registry does not have the version, or not yet. */
-function keyIn(registry: FolderRegistry, name: string, number: string): string | undefined {
+function keyIn(registry: WatchedRegistry, name: string, number: string): string | undefined {
   return registry.versionsOf(name).find((one) => one.version === number)?.key
 }

@@ -1,11 +1,32 @@
 /** What the registry and the store want of S3, said in their words. */
 import type { S3 } from '../clients/s3.ts'
+import type { S3ObjectName } from '../clients/s3-client.ts'
+import type { S3ErrorKind } from '../clients/s3-error.ts'
 import { S3Error } from '../clients/s3-error.ts'
+import type { ModelVersion } from '../domain/model-version.ts'
+import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
+import { parseS3Location } from '../domain/s3-uri.ts'
+import { Semaphore } from '../lib/semaphore.ts'
 import type { ReadSmall } from '../registry/remote-sidecar.ts'
 import { UnreadableError } from '../registry/remote-sidecar.ts'
 import type { ListPage } from '../registry/s3-listing.ts'
 import { SIDECAR_MAX_BYTES } from '../registry/sidecar.ts'
+import type { ObjectReader, ReadFailureKind } from '../store/object-reader.ts'
+import { ReadFailure } from '../store/object-reader.ts'
+
+const FAILURES: Readonly<Record<S3ErrorKind, ReadFailureKind>> = {
+  'not-found': 'missing',
+  forbidden: 'denied',
+  // A request that S3 refuses for good is not mended by another try.
+  refused: 'denied',
+  replaced: 'replaced',
+  range: 'replaced',
+  'slow-down': 'slow-down',
+  unavailable: 'unavailable',
+}
+/** Objects of one version that are asked about at a time. */
+const MAX_HEADS = 8
 
 export function s3Lister(s3: S3): ListPage {
   return (request, signal) => s3.list(request, signal)
@@ -21,5 +42,51 @@ export function s3SmallReader(s3: S3, { bucket, prefix }: S3Folder): ReadSmall {
       const isFinal = error.kind === 'refused' || error.kind === 'forbidden'
       throw new UnreadableError(error.message, isFinal)
     }
+  }
+}
+
+export function s3Reader(s3: S3): ObjectReader {
+  return {
+    ranges: true,
+    read: (file, from, to, signal) => asFailure(s3.read(nameOf(file), from, to, signal)),
+  }
+}
+
+/**
+ * The source of a version with what S3 knows of its objects and a listing does not say: their versions and their digests. One call an
+ * object, all of a version side by side.
+ */
+export function s3Sources(
+  s3: S3,
+  sourceOf: (version: ModelVersion) => RemoteSource,
+): (version: ModelVersion, signal: AbortSignal) => Promise<RemoteSource> {
+  return async (version, signal) => {
+    const turns = new Semaphore(MAX_HEADS)
+    const files = sourceOf(version).files.map((file) => turns.use(() => described(s3, file, signal), signal))
+    return { files: await Promise.all(files) }
+  }
+}
+
+async function described(s3: S3, file: RemoteFile, signal: AbortSignal): Promise<RemoteFile> {
+  const { bytes, versionId, sha256, crc64nvme } = await asFailure(s3.head(nameOf(file), signal))
+  if (bytes !== file.bytes) throw new ReadFailure('replaced', `'${file.path}' has ${bytes} bytes by now`)
+  return {
+    ...file,
+    ...(versionId === undefined ? {} : { versionId }),
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(crc64nvme === undefined ? {} : { crc64nvme }),
+  }
+}
+
+function nameOf({ location, versionId, etag }: RemoteFile): S3ObjectName {
+  return { ...parseS3Location(location), versionId, etag }
+}
+
+async function asFailure<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof S3Error) throw new ReadFailure(FAILURES[error.kind], error.message)
+    throw error
   }
 }

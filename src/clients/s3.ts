@@ -1,36 +1,14 @@
 /**
- * S3 as modelmux uses it: lists, ranges of immutable objects, small texts. Any server that speaks S3; credentials, profiles and roles are
- * found by the SDK's own chain. Every call takes a signal and ends with an S3Error or the signal's reason.
+ * S3 as modelmux reads it: lists, ranges of immutable objects, small texts. Every call takes a signal and ends with an S3Error or the
+ * signal's reason.
  */
 import type { Readable } from 'node:stream'
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3'
-import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
+import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { countedBody } from './s3-body.ts'
-import { asS3Error, S3Error } from './s3-error.ts'
-
-export interface S3Options {
-  /** `http://host:9000`; null = AWS. */
-  readonly endpoint: string | null
-  /** null = as the environment or the profile says; us-east-1 where an endpoint is given and neither says. */
-  readonly region: string | null
-  /** `http://host/bucket/key` instead of `http://bucket.host/key`. */
-  readonly pathStyle: boolean
-  /** Tries of one call; 1 where the caller resumes by itself. */
-  readonly attempts: number
-  readonly connectTimeoutMs: number
-  /** Until the headers of an answer, from the first byte of the request. */
-  readonly answerTimeoutMs: number
-  readonly maxConnections: number
-}
-
-/** An object as it is named. At most one of the last two is needed to hold on to the very bytes. */
-export interface S3ObjectName {
-  readonly bucket: string
-  readonly key: string
-  readonly versionId?: string | undefined
-  /** With quotes, as the server gave it. */
-  readonly etag?: string | undefined
-}
+import type { S3ObjectName, S3Options } from './s3-client.ts'
+import { ask, makeClient } from './s3-client.ts'
+import { S3Error } from './s3-error.ts'
 
 /** An object as a list tells of it. */
 export interface S3Listed {
@@ -59,34 +37,12 @@ export interface S3ObjectFacts {
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
-/** For servers that do not care. */
-const ANY_REGION = 'us-east-1'
-const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 
 export class S3 {
   readonly #client: S3Client
 
-  constructor({ endpoint, region, pathStyle, attempts, ...limits }: S3Options) {
-    const agent = { keepAlive: true, maxSockets: limits.maxConnections }
-    this.#client = new S3Client({
-      ...(endpoint === null ? {} : { endpoint }),
-      ...(region !== null ? { region } : endpoint === null ? {} : { region: regionHereOrAny() }),
-      forcePathStyle: pathStyle,
-      maxAttempts: attempts,
-      // What is fetched is checked against digests of our own; the SDK's check wraps bodies in a stream that loses aborts.
-      responseChecksumValidation: 'WHEN_REQUIRED',
-      requestChecksumCalculation: 'WHEN_REQUIRED',
-      // The default writes warnings to the console.
-      logger: SILENT,
-      requestHandler: {
-        connectionTimeout: limits.connectTimeoutMs,
-        requestTimeout: limits.answerTimeoutMs,
-        throwOnRequestTimeout: true,
-        httpAgent: agent,
-        httpsAgent: agent,
-        logger: SILENT,
-      },
-    })
+  constructor(options: S3Options) {
+    this.#client = makeClient(options)
   }
 
   /** One page of the objects whose keys begin with `prefix`, from `from` on (a `next` of the page before). */
@@ -94,7 +50,7 @@ export class S3 {
     { bucket, prefix, from, limit }: { bucket: string; prefix: string; from?: string | undefined; limit: number },
     signal?: AbortSignal,
   ): Promise<S3Page> {
-    const page = await this.#ask(signal, (options) =>
+    const page = await ask(signal, (options) =>
       this.#client.send(
         new ListObjectsV2Command({
           Bucket: bucket,
@@ -120,7 +76,7 @@ export class S3 {
   }
 
   async head({ bucket, key, versionId, etag }: S3ObjectName, signal?: AbortSignal): Promise<S3ObjectFacts> {
-    const found = await this.#ask(signal, (options) =>
+    const found = await ask(signal, (options) =>
       this.#client.send(
         new HeadObjectCommand({
           Bucket: bucket,
@@ -152,7 +108,7 @@ export class S3 {
    * The stream ends with an error unless it gave all of them; take it to its end, leave the loop, or abort.
    */
   async read(name: S3ObjectName, from: number, to: number, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    const found = await this.#ask(signal, (options) =>
+    const found = await ask(signal, (options) =>
       this.#client.send(
         new GetObjectCommand({
           Bucket: name.bucket,
@@ -187,17 +143,6 @@ export class S3 {
   close(): void {
     this.#client.destroy()
   }
-
-  async #ask<T>(
-    signal: AbortSignal | undefined,
-    call: (options: { abortSignal?: AbortSignal }) => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await call(signal === undefined ? {} : { abortSignal: signal })
-    } catch (error) {
-      throw asS3Error(error, signal)
-    }
-  }
 }
 
 /** A server that does not know `If-Match` or ranges answers with something else than was asked for, and a 200. */
@@ -217,12 +162,6 @@ function rangeProblem(
       'S3 did not answer with the range asked for: the server does not know ranges, or the object is another',
     )
   return undefined
-}
-
-function regionHereOrAny(): () => Promise<string> {
-  // A client that is given no region looks where the SDK looks.
-  const here = new S3Client({ logger: SILENT }).config.region
-  return () => here().catch(() => ANY_REGION)
 }
 
 function decoded(key: string): string {

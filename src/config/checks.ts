@@ -2,6 +2,7 @@
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
 import { resolve, sep } from 'node:path'
 import { isGpu, parseDevice } from '../domain/device.ts'
+import { isS3Uri, s3FolderProblem } from '../domain/s3-uri.ts'
 import type { Config } from './schema.ts'
 
 export interface Rule {
@@ -44,7 +45,7 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
   {
     fields: ['store.models', 'cache.dir'],
     problem: ({ store, cache }) =>
-      isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models)
+      !isS3Uri(store.models) && (isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models))
         ? `store.models = ${JSON.stringify(store.models)} and cache.dir = ${JSON.stringify(cache.dir)}: expected neither to lie in the other`
         : undefined,
   },
@@ -78,6 +79,10 @@ function overMessage([low, lowValue]: Pair, [high, highValue]: Pair): string {
 
 function modelsProblem(models: string): string | undefined {
   const where = `store.models = ${JSON.stringify(models)}`
+  if (isS3Uri(models)) {
+    const problem = s3FolderProblem(models)
+    return problem === undefined ? undefined : `${where}: ${problem}; expected s3://bucket or s3://bucket/prefix`
+  }
   const what = 'expected a folder of models that exists; create it, or name another with --models'
   try {
     if (!statSync(models).isDirectory()) return `${where}: it is not a folder; ${what}`

@@ -13,9 +13,9 @@ interface FlagRow {
 
 export const SERVE_FLAGS = {
   models: {
-    takes: 'DIR',
+    takes: 'PLACE',
     field: ['store', 'models'],
-    help: 'folder of models: <name>/<version>/model.onnx (default ./models)',
+    help: 'folder of models, <name>/<version>/model.onnx: a path or s3://bucket/prefix (default ./models)',
   },
   cache: {
     takes: 'DIR',

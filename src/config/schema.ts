@@ -4,7 +4,8 @@
  */
 import { z } from 'zod'
 import { AUTO, parseDevice } from '../domain/device.ts'
-import { nameProblem, parseModelRef } from '../domain/model-ref.ts'
+import { nameProblem } from '../domain/model-ref.ts'
+import { refProblem, regionProblem, urlProblem } from './field-problems.ts'
 import {
   bytes,
   bytesOrNull,
@@ -79,14 +80,36 @@ const server = section('The HTTP server and the limits of a request.', {
   ),
 })
 
-const store = section('The folder of models.', {
-  models: text('./models', 'Folder of models: <name>/<version>/model.onnx. Relative to the working directory.'),
+const store = section('Where models come from: a folder, or a folder in S3.', {
+  models: text(
+    './models',
+    'Folder of models, <name>/<version>/model.onnx: a path relative to the working directory, or s3://bucket/prefix.',
+  ),
   pollMs: milliseconds(5000, 'Pause between two looks at the whole folder.', { min: 50 }),
   settleMs: milliseconds(1000, 'A version counts once its files did not change for this long.'),
   allowHardLinks: flag(
     false,
     'Accept model files with several hard links (a link can bring in a file from elsewhere).',
   ),
+  s3: group('S3; credentials come from the environment, a profile or a role, as for any AWS SDK.', {
+    endpoint: checkedTextOrNull(
+      'URL of the server, like http://127.0.0.1:9000; null = AWS.',
+      'an http or https URL without a password',
+      urlProblem,
+    ),
+    region: checkedTextOrNull(
+      'Region; null = as the environment or the profile says, us-east-1 where they do not and there is an endpoint.',
+      'the name of a region',
+      regionProblem,
+    ),
+    pathStyle: flag(
+      false,
+      'Address buckets as http://host/bucket instead of http://bucket.host; most servers but AWS want it.',
+    ),
+    pollMs: milliseconds(30_000, 'Pause between two listings of the folder, a call for each 1,000 objects.', {
+      min: 500,
+    }),
+  }),
 })
 
 const model = section('What holds for a model whose modelmux.yaml says nothing else.', {
@@ -122,6 +145,11 @@ const cache = section('Compiled artifacts on disk, open models in memory.', {
     'Pause between two looks whether the files of pinned models are still in memory; what is not is read again. 0 = never.',
   ),
   diskBytes: bytes(50 * GiB, 'Disk space for artifacts; the least recently used ones go first.', { min: 16 * MiB }),
+  stagingBytes: bytes(
+    20 * GiB,
+    'Disk space for model files that were fetched from elsewhere, beside diskBytes; what no load needs goes first.',
+    { min: 16 * MiB },
+  ),
   minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts leave free.'),
   failure: group('Back-off of loads that failed for a passing reason.', {
     baseMs: milliseconds(1000, 'First pause; doubles with each failure.', { min: 1 }),
@@ -353,20 +381,4 @@ function group<T extends z.ZodRawShape>(description: string, fields: T) {
   return z
     .preprocess((value) => (value === undefined || value === null ? {} : value), z.strictObject(fields))
     .describe(description)
-}
-
-function urlProblem(value: string): string | undefined {
-  if (!URL.canParse(value)) return 'it is not a URL'
-  const { protocol, username, password } = new URL(value)
-  if (protocol !== 'http:' && protocol !== 'https:') return 'it is neither http nor https'
-  return username === '' && password === '' ? undefined : 'it carries a user or a password'
-}
-
-function refProblem(value: string): string | undefined {
-  try {
-    parseModelRef(value)
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message : 'it is not a model id'
-  }
 }

@@ -225,7 +225,7 @@ describe('the command line', () => {
     const { code, stdout } = await runModelmux(['serve', '--help'])
     assert.equal(code, 0)
     for (const flag of [
-      '--models DIR',
+      '--models PLACE',
       '--cache DIR',
       '--host',
       '--port',

@@ -5,7 +5,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -111,6 +111,10 @@ export class S3Server {
     return { etag: ETag, versionId: VersionId }
   }
 
+  async putFile(bucket: string, key: string, path: string): Promise<void> {
+    await this.put(bucket, key, await readFile(path), { checksum: 'CRC64NVME' })
+  }
+
   async remove(bucket: string, key: string): Promise<void> {
     await this.#client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }))
   }
@@ -120,8 +124,9 @@ export class S3Server {
     await end(this.#child)
   }
 
-  /** Starts again on the same port, with what is stored. */
+  /** Starts again on the same port, with what is stored; nothing when it runs. */
   async resume(): Promise<void> {
+    if (isRunning(this.#child)) return
     this.#child = startChild(this.#folder, this.port)
     if (!(await answers(this.#child, this.port))) throw new Error(`${SERVER} did not start again`)
   }
@@ -171,8 +176,12 @@ async function answers(child: ChildProcess, port: number): Promise<boolean> {
   return Promise.race([failed, listens.then(() => child.exitCode === null)])
 }
 
+function isRunning(child: ChildProcess): boolean {
+  return child.exitCode === null && child.signalCode === null
+}
+
 async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
+  if (!isRunning(child)) return
   const closed = new Promise<void>((resolve) => {
     child.once('close', () => resolve())
   })
