@@ -15,7 +15,6 @@ import type { DownloadLimits } from './object-download.ts'
 import { type ObjectReader, ReadFailure } from './object-reader.ts'
 import { ReadGate } from './read-gate.ts'
 import { CorruptObjectError } from './source-fetch.ts'
-import type { SourceRecord } from './source-record.ts'
 import type { Staging } from './staging.ts'
 import type { FoundSource, StagingPlace } from './staging-place.ts'
 import type { StagedSource, Store } from './store.ts'
@@ -166,7 +165,7 @@ export class RemoteStore implements Store {
     let place: StagingPlace | undefined
     try {
       place = await staging.take(sourceId, signal)
-      const source = (await place.find()) ?? (await this.#fetch(version, place, meter, signal))
+      const source = (await place.find(this.#digests)) ?? (await this.#fetch(version, place, meter, signal))
       this.#failures.forget(sourceId)
       return { place, source }
     } catch (thrown) {
@@ -228,18 +227,17 @@ export class RemoteStore implements Store {
       const parts = { reader, limits, clock, random, onBytes, ...own }
       const { integrity, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
       const size = there.files.reduce((sum, file) => sum + file.bytes, 0)
-      const record: SourceRecord = { format: 1, sourceId: version.sourceId, bytes: size, integrity, files: there.files }
-      await place.complete(record)
+      await place.complete({ sourceId: version.sourceId, bytes: size, integrity, files: there.files })
       this.#event('source.fetched', version, {
         bytes,
         files: there.files.length,
-        integrity: record.integrity,
+        integrity,
         ms: Math.round(clock.now() - began),
       })
     } finally {
       reservation.end()
     }
-    const found = await place.find()
+    const found = await place.find(this.#digests)
     if (found === undefined) throw new ReadFailure('unavailable', 'the files were gone as soon as they were fetched')
     return found
   }

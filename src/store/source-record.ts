@@ -15,6 +15,8 @@ export interface FetchedFile {
 export interface SourceRecord {
   readonly format: 1
   readonly sourceId: string
+  /** Of the machine's run in which it was fetched: a source that outlived it may have lost what was not on the disk yet. */
+  readonly bootId: string
   /** The weakest of its objects. */
   readonly integrity: Integrity
   readonly bytes: number
@@ -40,10 +42,11 @@ export async function readSourceRecord(dir: string): Promise<SourceRecord | unde
 
 function isRecord(value: unknown): value is SourceRecord {
   if (typeof value !== 'object' || value === null) return false
-  const { format, sourceId, integrity, bytes, files } = value as Partial<Record<keyof SourceRecord, unknown>>
+  const { format, sourceId, bootId, integrity, bytes, files } = value as Partial<Record<keyof SourceRecord, unknown>>
   return (
     format === 1 &&
     typeof sourceId === 'string' &&
+    typeof bootId === 'string' &&
     (integrity === 'sha256' || integrity === 'crc64nvme' || integrity === 'weak') &&
     Number.isSafeInteger(bytes) &&
     Array.isArray(files) &&

@@ -1,11 +1,16 @@
-/** The place of one source in the staging folder, for as long as its lock is held. */
+/**
+ * The place of one source in the staging folder, for as long as its lock is held. Nothing is synced to the disk, which would keep a
+ * cold model waiting for it: a killed process loses nothing, and what was fetched before the machine last started is held against its
+ * digests once before it is used.
+ */
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { chmod, mkdir, open, rename, rm, utimes } from 'node:fs/promises'
+import { chmod, mkdir, open, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { SOURCE_BOUNDS } from '../domain/source-identity.ts'
 import { isSameTree, listTree, type TreeListing } from '../lib/file-tree.ts'
 import type { LiveLock } from '../lib/live-lock.ts'
+import type { DigestThread } from './digest-thread.ts'
 import { RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
 
 /** A complete source where it lies. */
@@ -17,6 +22,15 @@ export interface FoundSource {
   isUnchanged(): Promise<boolean>
 }
 
+export interface PlaceParts {
+  /** Of the source's folder, absolute. */
+  readonly path: string
+  readonly lock: LiveLock
+  /** Of the machine's run. */
+  readonly bootId: string
+  readonly onComplete: (bytes: number) => void
+}
+
 const FILES = 'files'
 const READ_ONLY = 0o444
 /** Of a file that must not be there yet; a link at its name is not followed. */
@@ -25,20 +39,27 @@ const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | c
 export class StagingPlace {
   readonly #path: string
   readonly #lock: LiveLock
+  readonly #bootId: string
   readonly #onComplete: (bytes: number) => void
 
-  constructor(path: string, lock: LiveLock, onComplete: (bytes: number) => void) {
+  constructor({ path, lock, bootId, onComplete }: PlaceParts) {
     this.#path = path
     this.#lock = lock
+    this.#bootId = bootId
     this.#onComplete = onComplete
   }
 
   /** The source, when it is here and whole. What is not is removed. */
-  async find(): Promise<FoundSource | undefined> {
+  async find(digests: DigestThread): Promise<FoundSource | undefined> {
     const record = await readSourceRecord(this.#path)
     const dir = join(this.#path, FILES)
     const listing = record && (await listTree(dir, SOURCE_BOUNDS).catch(() => undefined))
-    if (record === undefined || listing === undefined || !isRecorded(listing, record)) {
+    const isWhole =
+      record !== undefined &&
+      listing !== undefined &&
+      isRecorded(listing, record) &&
+      (record.bootId === this.#bootId || (await this.#isIntact(record, digests)))
+    if (!isWhole) {
       await this.remove()
       return undefined
     }
@@ -54,22 +75,10 @@ export class StagingPlace {
     return join(part, FILES)
   }
 
-  /** Makes what was fetched the source: all of it at once, on the disk. */
-  async complete(record: SourceRecord): Promise<void> {
-    const part = this.#part
-    const file = await open(join(part, RECORD_FILE), NEW_FILE, READ_ONLY)
-    try {
-      await file.writeFile(JSON.stringify(record))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    const folders = new Set(record.files.flatMap(({ path }) => parentsOf(path)))
-    for (const folder of [...folders].map((path) => join(part, FILES, path))) await syncFolder(folder)
-    await syncFolder(join(part, FILES))
-    await syncFolder(part)
-    await rename(part, this.#path)
-    await syncFolder(dirname(this.#path))
+  /** Makes what was fetched the source: all of it at once. */
+  async complete(record: Omit<SourceRecord, 'format' | 'bootId'>): Promise<void> {
+    await this.#write(record, this.#part)
+    await rename(this.#part, this.#path)
     this.#onComplete(record.bytes)
   }
 
@@ -89,6 +98,24 @@ export class StagingPlace {
     await this.#lock.release()
   }
 
+  /** Reads everything, once after the machine started. */
+  async #isIntact(record: SourceRecord, digests: DigestThread): Promise<boolean> {
+    for (const { path, bytes, sha256 } of record.files) {
+      const actual = await digests.begin(join(this.#path, FILES, path), bytes, false).end(bytes)
+      if (actual.sha256 !== sha256) return false
+    }
+    await this.#write(record, this.#path)
+    return true
+  }
+
+  async #write(record: Omit<SourceRecord, 'format' | 'bootId'>, folder: string): Promise<void> {
+    const { sourceId, integrity, bytes, files } = record
+    const written: SourceRecord = { format: 1, sourceId, bootId: this.#bootId, integrity, bytes, files }
+    const partial = join(folder, `${RECORD_FILE}.part`)
+    await writeFile(partial, JSON.stringify(written), { mode: READ_ONLY })
+    await rename(partial, join(folder, RECORD_FILE))
+  }
+
   get #part(): string {
     return `${this.#path}.part`
   }
@@ -100,9 +127,8 @@ export async function createFile(root: string, path: string): Promise<FileHandle
   return await open(join(root, path), NEW_FILE, 0o600)
 }
 
-/** The bytes are on the disk, and nobody writes them by mistake. */
+/** Nobody writes it by mistake from here on. */
 export async function sealFile(path: string, file: FileHandle): Promise<void> {
-  await file.sync()
   await file.close()
   await chmod(path, READ_ONLY)
 }
@@ -120,19 +146,5 @@ async function isStill(listing: TreeListing, dir: string): Promise<boolean> {
     return isSameTree(listing, await listTree(dir, SOURCE_BOUNDS))
   } catch {
     return false
-  }
-}
-
-function parentsOf(path: string): string[] {
-  const parts = path.split('/').slice(0, -1)
-  return parts.map((_, at) => parts.slice(0, at + 1).join('/'))
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

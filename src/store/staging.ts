@@ -3,14 +3,16 @@
  *
  *   <sourceId>/source.json    what was fetched, written last
  *   <sourceId>/files/         the files of the version, read-only
- *   <sourceId>.part/          being fetched; becomes <sourceId>/ by rename when it is whole and on the disk
+ *   <sourceId>.part/          being fetched; becomes <sourceId>/ by rename when it is whole
  *   <sourceId>.lock/          held by the process that fetches, uses or removes the source (LiveLock)
  *
  * Nothing of a source is written, removed or read by a process that does not hold its lock, so two never fetch the same one at once and
  * none removes what another uses. A source is kept after its use for the next one (a recompile after an upgrade, a check on the first
  * request), but it is the first to go: whatever is not in use is evicted, least recently used first, when the budget or the disk is short.
  */
-import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises'
+
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError } from '../domain/errors.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
@@ -43,6 +45,8 @@ const FREE_FACTOR = 1.1
 /** Once over the budget, a little more than needed goes: the next fetches need not look again. */
 const EVICT_TO = 0.9
 const RETRY_MS = 5_000
+/** Where the kernel says which run of the machine this is; where it does not, each process is a run of its own. */
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 /** Younger, a lock's folder may be in the making. */
 const RUBBISH_AGE_MS = 3_600_000
 
@@ -51,6 +55,7 @@ export class Staging {
   /** Bytes of the complete sources seen so far; the folder decides what exists. */
   readonly #bytes = new Map<string, number>()
   readonly #reserved = new Set<{ readonly bytes: number; left: number }>()
+  #bootId: string | undefined
   /** One look for room at a time: two would count the same room twice. */
   readonly #looking = new Semaphore(1)
 
@@ -76,7 +81,7 @@ export class Staging {
     const { dir } = this.#options
     await mkdir(dir, { recursive: true })
     const lock = await LiveLock.take(join(dir, `${sourceId}.lock`), signal)
-    return new StagingPlace(join(dir, sourceId), lock, (bytes) => void this.#bytes.set(sourceId, bytes))
+    return await this.#place(sourceId, lock)
   }
 
   /**
@@ -154,14 +159,19 @@ export class Staging {
     if (evicted < needed) throw overBudget(needed - evicted, budgetBytes)
   }
 
+  async #place(sourceId: string, lock: LiveLock): Promise<StagingPlace> {
+    this.#bootId ??= (await readFile(BOOT_ID, 'utf8').catch(() => randomUUID())).trim()
+    const onComplete = (bytes: number): void => void this.#bytes.set(sourceId, bytes)
+    return new StagingPlace({ path: join(this.#options.dir, sourceId), lock, bootId: this.#bootId, onComplete })
+  }
+
   /** @returns whether nobody held it, and it was done */
   async #unlessHeld(sourceId: string, task: (place: StagingPlace) => Promise<unknown>): Promise<boolean> {
     const { dir } = this.#options
     const lock = await LiveLock.tryTake(join(dir, `${sourceId}.lock`))
     if (lock === undefined) return false
-    const place = new StagingPlace(join(dir, sourceId), lock, () => {})
     try {
-      await task(place)
+      await task(await this.#place(sourceId, lock))
       return true
     } finally {
       await lock.release()

@@ -1,7 +1,7 @@
 /** Fetches of several processes into one folder, what a killed one leaves, and disks that are full. */
 import assert from 'node:assert/strict'
 import { appendFileSync, rmSync } from 'node:fs'
-import { rm, statfs, utimes, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rm, statfs, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import type { ModelVersion } from '../../src/domain/model-version.ts'
@@ -97,6 +97,31 @@ describe('the staging folder', () => {
     await rm(join(scene.staging, version.sourceId, 'source.json'))
     ;(await store.stage(version)).release()
     assert.equal(scene.proxy.seen.length, 3 * READS)
+  })
+
+  it('holds what was fetched before the machine started against its digests, once, and fetches again what the start lost', async () => {
+    ;(await (await scene.store()).stage(version)).release()
+    await startMachine()
+    ;(await (await scene.store()).stage(version)).release()
+    await until('it is let go', async () => (await scene.staged()).join() === version.sourceId)
+    assert.notEqual((await scene.record(version)).bootId, 'of before')
+    assert.equal(scene.proxy.seen.length, READS)
+
+    await startMachine()
+    const file = join(scene.staging, version.sourceId, 'files', 'model.onnx')
+    await chmod(file, 0o644)
+    await writeFile(file, Buffer.alloc(BYTES))
+    const staged = await (await scene.store()).stage(version)
+    assert.notDeepEqual(await readFile(join(staged.dir, 'model.onnx')), Buffer.alloc(BYTES))
+    assert.equal(scene.proxy.seen.length, 2 * READS)
+
+    async function startMachine(): Promise<void> {
+      await until('it is let go', async () => (await scene.staged()).join() === version.sourceId)
+      const path = join(scene.staging, version.sourceId, 'source.json')
+      const record = { ...(await scene.record(version)), bootId: 'of before' }
+      await rm(path)
+      await writeFile(path, JSON.stringify(record))
+    }
   })
 
   it('evicts the least recently used first, and nothing in use, also not of another process', async () => {
