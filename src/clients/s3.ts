@@ -156,6 +156,9 @@ function rangeProblem(
     return new S3Error('replaced', 'S3 has another object there by now')
   const range = /^bytes (\d+)-(\d+)\//.exec(ContentRange ?? '')
   const isAsked = range === null ? from === 0 : Number(range[1]) === from && Number(range[2]) === to - 1
+  // The range asked for, cut short by whatever lies between: the next answer may be whole.
+  if (range !== null && isAsked && ContentLength !== to - from)
+    return new S3Error('unavailable', `S3 sent ${ContentLength ?? 'no count'} of ${to - from} bytes`)
   if (!isAsked || ContentLength !== to - from)
     return new S3Error(
       'refused',

@@ -48,13 +48,13 @@ describe('a fetch from S3', { skip: noS3Server }, () => {
   })
 
   for (const kind of ['stall', 'reset', 'short'] as const) {
-    it(`goes on at the byte after a ${kind}`, async () => {
+    it(`goes on after a ${kind}`, async () => {
       proxy.order({ fault: { kind, at: AT }, times: 1 })
       await arrives(await storeOf(s3Reader(s3)), await put(BUCKET))
-      assert.ok(
-        proxy.seen.some((request) => request.endsWith(` bytes=${AT}-${3 * RANGE - 1}`)),
-        proxy.seen.join('\n'),
-      )
+      // Of an answer whose length is not the range's, nothing is taken.
+      const from = kind === 'short' ? 2 * RANGE : AT
+      const reads = proxy.seen.filter((request) => request.endsWith(` bytes=${from}-${3 * RANGE - 1}`))
+      assert.equal(reads.length, kind === 'short' ? 2 : 1, proxy.seen.join('\n'))
     })
   }
 
@@ -96,9 +96,8 @@ describe('a fetch from S3', { skip: noS3Server }, () => {
   for (const [what, status, headers] of [
     ['an address of this machine', 301, { location: 'http://169.254.169.254/latest/meta-data/' }],
     ['another region', 307, { location: 'http://169.254.169.254/', 'x-amz-bucket-region': 'eu-test-2' }],
-    ['nobody without the right', 403, {}],
   ] as const) {
-    it(`does not follow to ${what}`, async () => {
+    it(`does not follow a redirect to ${what}`, async () => {
       const version = await put(BUCKET)
       proxy.order({ fault: { kind: 'answer', status, headers } })
       const store = await storeOf(s3Reader(s3))
