@@ -301,7 +301,7 @@ const scheduler = section('Queues and batches.', {
   }),
   roomWaitMs: milliseconds(
     2000,
-    'How long a load waits for models that are in use, or too recent to be evicted, before it is refused.',
+    'How long a load waits for models that are in use, or too recent to be evicted though it is their turn, before it is refused.',
   ),
   loads: whole(4, 'Models being loaded at the same time.', { min: 1, max: 256 }),
   tenantWeights: weights(
