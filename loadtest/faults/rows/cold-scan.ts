@@ -14,7 +14,7 @@ const SCAN_CONNECTIONS = 4
 const MEMORY = '36MiB'
 const LEARN_MS = 14_000
 const MIN_HIT_RATIO = 0.95
-const MAX_TAIL_MS = 500
+const MAX_TAIL_MS = 250
 const LOADS = 'modelmux_loads_total'
 const LOADED = { outcome: 'loaded' }
 
