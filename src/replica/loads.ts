@@ -13,6 +13,7 @@ import type { Clock } from '../lib/clock.ts'
 import { pause } from '../lib/clock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import { demandOf, newResident, type Resident } from './residents.ts'
+import { Turns } from './turns.ts'
 
 /** The bytes of a version, here on local disk. */
 export interface StagedSource {
@@ -64,17 +65,21 @@ export interface Load {
   readonly timings: PhaseTimings
 }
 
-/** Each look goes through all that might be evicted: under thrash, many loads look. */
+/** Each look for room goes through all that might be evicted, 0.1 ms where that is hundreds: under thrash, many loads look again, */
 const MIN_ROOM_WAIT_MS = 50
+/** and all at the moment when the first model is old enough to go. So many look again in a row, and then none for so long. */
+const LOOKS = { perTick: 4, tickMs: 10 }
 
 export class Loads {
   readonly #options: LoadsOptions
   readonly #paging: Semaphore
+  readonly #looks: Turns
   readonly #running = new Set<Promise<void>>()
 
   constructor(options: LoadsOptions) {
     this.#options = options
     this.#paging = new Semaphore(options.parallel)
+    this.#looks = new Turns({ clock: options.clock, ...LOOKS })
   }
 
   /** Runs the load of an entry just begun; the entry's waiters learn how it ends. */
@@ -142,6 +147,7 @@ export class Loads {
         const waitMs = waitForRoomMs(error)
         if (waitMs === undefined || clock.now() + waitMs > until) throw error
         await pause(clock, waitMs)
+        await this.#looks.next(until - clock.now())
       }
     }
   }
