@@ -5,12 +5,16 @@ import { systemClock } from './lib/clock.ts'
 const NEEDED = [22, 19] as const
 const HELP = `modelmux: one endpoint for thousands of ONNX models
 
-  modelmux serve [flags]   serve a folder of models; --help lists the flags
-  modelmux top [flags]     watch a running server; --help lists the flags
-  modelmux help            print this text
-  modelmux version         print the version
+  modelmux serve [flags]        serve a folder of models; --help lists the flags
+  modelmux top [flags]          watch a running server; --help lists the flags
+  modelmux publish DIR PLACE    upload a version of a model to S3; --help explains
+  modelmux help                 print this text
+  modelmux version              print the version
 `
 
+// Timers of ours and idle connections let a process end: until the command is done, this does not.
+const { port1: hold } = new MessageChannel()
+hold.ref()
 process.exitCode = await main(process.argv.slice(2))
 // Handles of libraries must not keep a command alive that is done: everything of ours is closed by now.
 process.exit()
@@ -29,6 +33,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
       return (await import('./app/serve-command.ts')).serveCommand(args, interrupts())
     case 'top':
       return (await import('./cli/top.ts')).topCommand(args, interrupts())
+    case 'publish':
+      return (await import('./cli/publish.ts')).publishCommand(args, interrupts())
     case undefined:
     case 'help':
     case '--help':

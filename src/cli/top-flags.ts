@@ -1,5 +1,6 @@
 /** The flags of `modelmux top`. */
 import { parseArgs } from 'node:util'
+import { UsageError } from './usage-error.ts'
 
 export interface TopFlags {
   readonly url: string
@@ -8,9 +9,6 @@ export interface TopFlags {
   readonly intervalMs: number
   readonly printsHelp: boolean
 }
-
-/** What was typed makes no sense; the message says what would. */
-export class UsageError extends Error {}
 
 export const TOP_FLAGS = ['url', 'once', 'json', 'interval', 'help'] as const
 

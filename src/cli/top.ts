@@ -9,10 +9,11 @@ import { ASCII, UNICODE } from './figures.ts'
 import { fetchOverview, OverviewError } from './overview-client.ts'
 import { Terminal } from './terminal.ts'
 import type { TopFlags } from './top-flags.ts'
-import { parseTopFlags, TOP_HELP, UsageError } from './top-flags.ts'
+import { parseTopFlags, TOP_HELP } from './top-flags.ts'
 import { History } from './top-history.ts'
 import type { Screen, TopView } from './top-screen.ts'
 import { topLines } from './top-screen.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface TopStreams {
   readonly input: ReadStream

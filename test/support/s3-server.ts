@@ -13,6 +13,9 @@ import { join } from 'node:path'
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  NoSuchKey,
   PutBucketVersioningCommand,
   PutObjectCommand,
   S3Client,
@@ -113,6 +116,23 @@ export class S3Server {
 
   async putFile(bucket: string, key: string, path: string): Promise<void> {
     await this.put(bucket, key, await readFile(path), { checksum: 'CRC64NVME' })
+  }
+
+  /** Content of an object as text; undefined when there is none. */
+  async text(bucket: string, key: string): Promise<string | undefined> {
+    try {
+      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+      return await Body?.transformToString()
+    } catch (error) {
+      if (error instanceof NoSuchKey) return undefined
+      throw error
+    }
+  }
+
+  /** Uploads in parts that were begun and neither completed nor aborted. */
+  async openUploads(bucket: string): Promise<number> {
+    const { Uploads = [] } = await this.#client.send(new ListMultipartUploadsCommand({ Bucket: bucket }))
+    return Uploads.length
   }
 
   async remove(bucket: string, key: string): Promise<void> {

@@ -1,0 +1,113 @@
+/** `modelmux publish`: a folder becomes a version of a model in S3. */
+import type { WriteStream } from 'node:tty'
+import { ConfigError } from '../config/config-error.ts'
+import { loadConfig } from '../config/load.ts'
+import type { TerminalFacts } from '../config/terminal.ts'
+import { terminalFacts } from '../config/terminal.ts'
+import { s3Location } from '../domain/s3-uri.ts'
+import { formatByteSize } from '../lib/byte-size.ts'
+import type { Clock } from '../lib/clock.ts'
+import { systemClock } from '../lib/clock.ts'
+import { ProgressLine } from './progress-line.ts'
+import { PUBLISH_HELP, type PublishFlags, parsePublishFlags } from './publish-flags.ts'
+import type { Published } from './publish-s3.ts'
+import { visible } from './text.ts'
+import { UsageError } from './usage-error.ts'
+
+export interface PublishStreams {
+  readonly output: { write(text: string): unknown }
+  readonly errors: WriteStream
+  readonly facts: TerminalFacts
+  readonly clock: Clock
+}
+
+const FAILED = 1
+const BAD_USAGE = 2
+const EXISTS = 3
+const CONNECT_MS = 10_000
+/** A part of 16 MiB must be through by then, also where the line is slow. */
+const ANSWER_MS = 300_000
+const LIMITS = { attempts: 5, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS, maxConnections: 16 }
+
+/** @returns the exit code: 0 it is there, 1 it failed, 2 bad usage, 3 another version of that number is there */
+export async function publishCommand(
+  args: readonly string[],
+  interrupt: AbortSignal,
+  streams: PublishStreams = standardStreams(),
+): Promise<number> {
+  const { output, errors } = streams
+  try {
+    const flags = parsePublishFlags(args)
+    if (flags.printsHelp) output.write(PUBLISH_HELP)
+    else output.write(report(flags, await publish(flags, interrupt, streams)))
+    return 0
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof ConfigError) {
+      errors.write(`modelmux: ${error.message}\n`)
+      return BAD_USAGE
+    }
+    if (interrupt.aborted) errors.write('modelmux: interrupted; what was uploaded so far does no harm\n')
+    else if (isExpected(error)) errors.write(`modelmux: ${visible(error.message)}\n`)
+    else throw error
+    return isExpected(error) && error.name === 'VersionExistsError' ? EXISTS : FAILED
+  }
+}
+
+async function publish(
+  flags: PublishFlags,
+  signal: AbortSignal,
+  { errors, facts, clock }: PublishStreams,
+): Promise<Published> {
+  const file = flags.configFile === undefined ? {} : { configFile: flags.configFile }
+  const { endpoint, region, pathStyle } = loadConfig({ flags: { fields: [], ...file }, folders: 'ignore' }).store.s3
+  // The SDK takes a tenth of a second: a mistyped command is answered without.
+  const [{ S3 }, { S3Writer }, { publishToS3 }] = await Promise.all([
+    import('../clients/s3.ts'),
+    import('../clients/s3-writer.ts'),
+    import('./publish-s3.ts'),
+  ])
+  const options = { endpoint, region, pathStyle, ...LIMITS }
+  const s3 = new S3(options)
+  const writer = new S3Writer(options, clock)
+  const line = new ProgressLine(errors, facts, clock)
+  try {
+    const onProgress = ({ step, bytesDone, bytes }: { step: string; bytesDone: number; bytes: number }) => {
+      if (!flags.isJson) line.show(step, bytesDone, bytes)
+    }
+    return await publishToS3(s3, writer, { ...flags, onProgress }, signal)
+  } finally {
+    line.clear()
+    s3.close()
+    writer.close()
+  }
+}
+
+function report(flags: PublishFlags, { files, removed, movedAliases }: Published): string {
+  const place = s3Location(flags.bucket, flags.prefix)
+  const uploaded = files.filter(({ isUploaded }) => isUploaded)
+  const bytes = sum(files)
+  const uploadedBytes = sum(uploaded)
+  if (flags.isJson)
+    return `${JSON.stringify({ place, version: flags.version, bytes, uploadedBytes, files, removed, movedAliases })}\n`
+  const lines = [
+    uploaded.length === 0
+      ? `${place} was there already, ${files.length} files of ${formatByteSize(bytes)}`
+      : `published ${place}: ${uploaded.length} of ${files.length} files uploaded, ${formatByteSize(uploadedBytes)} of ${formatByteSize(bytes)}`,
+    ...removed.map((path) => `removed ${path}`),
+    ...movedAliases.map((alias) => `alias ${alias} names version ${flags.version}`),
+  ]
+  return `${lines.map(visible).join('\n')}\n`
+}
+
+function sum(files: readonly { readonly bytes: number }[]): number {
+  return files.reduce((total, { bytes }) => total + bytes, 0)
+}
+
+/** Errors that are about the place, the folder or the connection, not about this program. */
+function isExpected(error: unknown): error is Error {
+  return error instanceof Error && ['S3Error', 'NotPublishableError', 'VersionExistsError'].includes(error.name)
+}
+
+function standardStreams(): PublishStreams {
+  return { output: process.stdout, errors: process.stderr, facts: terminalFacts(), clock: systemClock }
+}
