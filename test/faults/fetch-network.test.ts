@@ -210,6 +210,7 @@ describe('a fetch', () => {
         ++reads === 1 ? Promise.resolve(twice(content(to - from))) : honest.read(file, from, to, signal),
     }
     await arrives(await scene.store({ reader }), version)
+    assert.deepEqual(scene.eventsOf('source.corrupt'), [])
   })
 
   it('gives up at its deadline, however often it could go on', async () => {
