@@ -139,6 +139,7 @@ export function workerProcesses(options: WorkerProcessesOptions) {
     clock,
     pool,
     successorDown: (workerId) => rooms.workerDown(workerId),
+    runLast: (worker) => worker.runLast(),
     measure: (worker, isThorough) => workerBooks(rooms, worker, isThorough),
     limits: {
       bytes: workerConfig.recycleDriftBytes,
@@ -164,6 +165,13 @@ export function workerProcesses(options: WorkerProcessesOptions) {
       } catch {
         pool.workers.find((worker) => worker.slot === slot)?.kill('recycle')
       }
+    },
+    /**
+     * A process in reserve takes the slot of one that is stuck. Where there is none, a start would take what the others need; where
+     * workers are isolated the slot is the tenant's own, and a GPU has one process only.
+     */
+    async relieve(slot: string): Promise<void> {
+      if (!isIsolated && gpu === undefined && pool.hasReserve) await recycler.relieve(slot)
     },
     /** Nothing is looked at or replaced any more; the workers go on. */
     rest(): void {

@@ -71,6 +71,8 @@ export interface ReplicaWatch extends BlameWatch {
   onDeviceOutOfMemory(key: string, when: 'open' | 'run', error: GatewayError): void
   /** A worker ran out of the GPU's memory again and again. */
   onDeviceExhausted(workerId: string): void
+  /** The slot's worker has been at a run for far too long while others wait for workers. */
+  onStuck(slot: string): void
   /** `resident` is undefined when the model left while it ran; `requests` are in the order of the report's answers. */
   onHandedBack(resident: Resident | undefined, report: HandOverReport, requests: readonly ReplicaRequest[]): void
 }
@@ -136,7 +138,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
   })
   const paces = new ModelPaces({ clock, residents, placements, estimates, ledger })
   const lanes = new Lanes(clock)
-  const lastWorker = new LastWorker(clock, () => lanes.serving())
+  const lastWorker = new LastWorker(clock, lanes)
   const queueOptions: WorkerQueuesOptions = {
     starvationMs: scheduler.starvationMs,
     weightOf: (tenant) => scheduler.tenantWeights[tenant] ?? 1,
@@ -195,6 +197,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     aheadMs: scheduler.aheadMs,
     hangMs: config.worker.hangMs,
     onHang: (workerId, key) => watch.onHang(workerId, key),
+    onStuck: (slot) => watch.onStuck(slot),
     takeSoonestMs: () => delays.takeSoonestMs(),
     onNoRoom: (key) => paces.keepHome(key),
     onHandedBack: ({ key, items }, report) => {

@@ -30,6 +30,7 @@ export interface ReplicaWatchOptions {
   readonly onReleased: (key: string) => void
   /** A worker ran out of the GPU's memory again and again. */
   readonly onDeviceExhausted: (workerId: string) => void
+  readonly onStuck: (slot: string) => void
 }
 
 export function replicaWatch(options: ReplicaWatchOptions): ReplicaWatch {
@@ -53,6 +54,7 @@ export function replicaWatch(options: ReplicaWatchOptions): ReplicaWatch {
       log.event('device.out-of-memory', { key, when, err })
     },
     onDeviceExhausted: (workerId) => options.onDeviceExhausted(workerId),
+    onStuck: (slot) => options.onStuck(slot),
     onHandedBack: (resident, { runs, answers }, requests) => {
       counters.runs.add(runs)
       if (resident === undefined || runs === 0) return

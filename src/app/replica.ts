@@ -129,6 +129,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
       rechecker,
       versionOf: (key) => rooms.residents.get(key)?.version,
       onDeviceExhausted: (workerId) => detach(processes.replaceOnGpu(workerId)),
+      onStuck: (slot) => detach(processes.relieve(slot)),
     }),
   })
   const { table, residents, quarantine } = rooms

@@ -9,31 +9,26 @@ import { ChildGoneError } from '../child/calls.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { GatewayError } from '../domain/errors.ts'
 import { slotOf } from '../domain/worker-slot.ts'
-import type { Clock, Timer } from '../lib/clock.ts'
+import type { Timer } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
 import type { Estimates } from '../scheduler/estimates.ts'
 import type { HandOver, WorkQueues } from '../scheduler/work-queues.ts'
 import type { HandOverReport } from '../worker/messages.ts'
 import { answer } from './answer.ts'
 import { WorkerDied } from './death.ts'
+import { HangWatch, type HangWatchOptions } from './hang-watch.ts'
 import { type Lane, TakenBackError, takenBack } from './lane.ts'
 import type { Lanes } from './lanes.ts'
 import type { ReplicaRequest } from './request.ts'
 import type { SessionWorker } from './session-worker.ts'
 import type { Session, Sessions } from './sessions.ts'
 
-export interface DispatcherOptions {
-  readonly clock: Clock
-  readonly lanes: Lanes
+export interface DispatcherOptions extends Omit<HangWatchOptions, 'isWaitedFor'> {
   readonly queues: WorkQueues<ReplicaRequest>
   readonly sessions: Sessions
   readonly estimates: Estimates
   /** Expected milliseconds that a worker may be given ahead of the end of its current run. */
   readonly aheadMs: number
-  /** A worker that is longer than this at one hand-over, and than 20 times what that was expected to take, hangs. */
-  readonly hangMs: number
-  /** The worker hung and is killed. */
-  readonly onHang: (workerId: string, key: string) => void
   /** Milliseconds until the first model that was passed over just now, because it waits for company, may run; Infinity = none. */
   readonly takeSoonestMs: () => number
   /** There was no room to open the model in a worker that is not its home. */
@@ -57,10 +52,6 @@ const MAX_REPLAYS = 2
 const UNLUCKY_RETRY_MS = 1000
 /** How often queues are looked at while something waits that no event will release, such as a hung home worker. */
 const LOOK_AGAIN_MS = 20
-const HANG_LOOK_MS = 1000
-export const HANG_TIMES_EXPECTED = 20
-/** A large model that could not be compiled is optimised at every open. */
-export const OPEN_HANG_TIMES = 10
 
 /** The run was made on files that turned out to be damaged. */
 class UntrustedError extends Error {}
@@ -69,7 +60,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions
   readonly #lanes: Lanes
   readonly #onIdle = new Set<() => void>()
-  readonly #hangLook: Timer
+  readonly #hangWatch: HangWatch
   #pending = 0
   #isPumpDue = false
   #lookAgain: { readonly timer: Timer; readonly at: number } | undefined
@@ -82,7 +73,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#lanes = options.lanes
-    this.#hangLook = options.clock.every(HANG_LOOK_MS, () => this.#killHanging())
+    this.#hangWatch = new HangWatch({ ...options, isWaitedFor: () => options.queues.depth > 0 })
   }
 
   /** Queues a request of a leased key. From here on the dispatcher owns the lease. */
@@ -195,7 +186,7 @@ export class Dispatcher {
   /** Gives nothing to workers any more; what they have is still answered. Idempotent. */
   close(): void {
     this.#isClosed = true
-    this.#hangLook.cancel()
+    this.#hangWatch.close()
     this.#lookAgain?.timer.cancel()
     this.#lookAgain = undefined
   }
@@ -234,20 +225,6 @@ export class Dispatcher {
     for (const lane of this.#lanes.serving()) while (queues.depth > 0 && this.#give(lane));
     const soonestMs = this.#options.takeSoonestMs()
     if (queues.depth > 0) this.#lookAgainIn(Math.min(LOOK_AGAIN_MS, soonestMs))
-  }
-
-  /** A deadline ends a request's wait, never a worker: only a run out of all proportion does; others need not wait for that. */
-  #killHanging(): void {
-    const { hangMs, onHang } = this.#options
-    const limitMs = (kind: 'open' | 'run' | 'close', expectedMs: number) =>
-      (kind === 'open' ? OPEN_HANG_TIMES : 1) * Math.max(hangMs, HANG_TIMES_EXPECTED * expectedMs)
-    for (const lane of this.#lanes.all()) {
-      if (this.#lanes.hasOther(lane)) lane.recallOverdue()
-      const hanging = lane.hangingOn(limitMs)
-      if (hanging === undefined) continue
-      onHang(lane.id, hanging.key)
-      lane.kill('hang')
-    }
   }
 
   #lookAgainIn(ms: number): void {

@@ -40,7 +40,7 @@ const MAX_AHEAD = 8
  */
 const TIMES_EXPECTED = 2
 const OVERDUE_MS = 20
-const RECALL_MS = 500
+const STUCK_MS = 500
 /** Of them, those for which room is still being made: a process need not stand idle meanwhile. */
 const MAX_UNSENT = 5
 
@@ -124,9 +124,14 @@ export class Lane implements SessionWorker, GivenWorker {
     return promise
   }
 
+  /** Has it been at a run for so long that nothing else can wait for that? */
+  get isStuck(): boolean {
+    return this.#isOverdue(STUCK_MS)
+  }
+
   /** What waits behind a run that is out of proportion is given back to be handed to others; the run itself goes on. */
-  recallOverdue(): void {
-    if (!this.#isOverdue(RECALL_MS)) return
+  recallStuck(): void {
+    if (!this.isStuck) return
     for (const takeBack of this.#sent.values()) takeBack()
   }
 

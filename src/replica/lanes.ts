@@ -28,6 +28,11 @@ export class Lanes {
     return this.#bySlot.values()
   }
 
+  /** Those that only end what they were given. */
+  leaving(): Lane[] {
+    return [...this.#leaving.keys()]
+  }
+
   /** Those that leave, too. */
   all(): Lane[] {
     return [...this.#bySlot.values(), ...this.#leaving.keys()]

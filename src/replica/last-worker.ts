@@ -4,13 +4,19 @@
  */
 import type { Clock } from '../lib/clock.ts'
 
-/** A worker that is given work. */
 export interface GivenWorker {
   readonly slot: string
   /** The tenant whose run it has been at for too long. */
   readonly overdueTenant: string | undefined
   /** Was it given something of the tenant that has not ended? */
   hasOf(tenant: string): boolean
+}
+
+export interface GivenWorkers {
+  /** Those that are given work, */
+  serving(): Iterable<GivenWorker>
+  /** and those that only end what they were given, too. */
+  all(): Iterable<GivenWorker>
 }
 
 /** How long after its last request a tenant counts as being about. */
@@ -25,14 +31,14 @@ interface Seen {
 
 export class LastWorker {
   readonly #clock: Clock
-  readonly #workers: () => Iterable<GivenWorker>
+  readonly #workers: GivenWorkers
   /** The two tenants seen last. */
   #latest: Seen | undefined
   #before: Seen | undefined
   #lookedAt = Number.NEGATIVE_INFINITY
   readonly #overdue = new Set<string>()
 
-  constructor(clock: Clock, workers: () => Iterable<GivenWorker>) {
+  constructor(clock: Clock, workers: GivenWorkers) {
     this.#clock = clock
     this.#workers = workers
   }
@@ -43,7 +49,7 @@ export class LastWorker {
     this.#saw(tenant, now)
     if (this.#overdue.size > 0 || now - this.#lookedAt >= LOOK_MS) this.#look(now)
     if (!this.#overdue.has(tenant) || !this.#hasCompany(tenant, now)) return true
-    for (const worker of this.#workers()) if (worker.slot !== slot && !worker.hasOf(tenant)) return true
+    for (const worker of this.#workers.serving()) if (worker.slot !== slot && !worker.hasOf(tenant)) return true
     return false
   }
 
@@ -59,7 +65,8 @@ export class LastWorker {
   #look(now: number): void {
     this.#lookedAt = now
     this.#overdue.clear()
-    for (const { overdueTenant } of this.#workers()) if (overdueTenant !== undefined) this.#overdue.add(overdueTenant)
+    for (const { overdueTenant } of this.#workers.all())
+      if (overdueTenant !== undefined) this.#overdue.add(overdueTenant)
   }
 
   #hasCompany(tenant: string, now: number): boolean {

@@ -41,6 +41,8 @@ export interface RecyclerOptions<W extends SessionWorker> {
   readonly maySucceed: (successor: W) => boolean
   /** Makes the successor known to whoever closes sessions. */
   readonly successorUp: (worker: W) => void
+  /** What its process is at goes on behind everybody else. */
+  readonly runLast: (worker: W) => void
   /** What is open in a successor that died, or was given up, is gone. */
   readonly successorDown: (workerId: string) => void
   /** Measures a worker; undefined when its process is gone. `isThorough`: mappings too, which takes milliseconds. */
@@ -79,6 +81,8 @@ export class Recycler<W extends SessionWorker> {
   readonly #drifts = new Map<string, number>()
   readonly #timer: Timer | undefined
   #last: Promise<unknown> = Promise.resolve()
+  /** Slots that are being given to another process for being stuck. */
+  readonly #relieved = new Set<string>()
   #isBusy = false
   #looks = 0
   #notBefore = Number.NEGATIVE_INFINITY
@@ -104,6 +108,17 @@ export class Recycler<W extends SessionWorker> {
     const turn = this.#last.then(() => this.#replace(slot, reason, resolve))
     this.#last = turn.catch(reject)
     return promise
+  }
+
+  /**
+   * Gives the slot of a worker that is stuck to a fresh process, at once: others wait for it, and open what they need themselves. What
+   * the predecessor is at goes on, behind everybody else. Resolves when it is gone, or no successor came up; never rejects.
+   */
+  async relieve(slot: string): Promise<void> {
+    if (this.#relieved.has(slot)) return
+    this.#relieved.add(slot)
+    const replaced = this.#replace(slot, 'stuck', () => this.#relieved.delete(slot))
+    await replaced.catch(() => this.#relieved.delete(slot))
   }
 
   /** Replaces nothing any more; what is under way ends with the pool. Idempotent. */
@@ -144,14 +159,15 @@ export class Recycler<W extends SessionWorker> {
 
   /** Resolves when the predecessor is gone. */
   async #replace(slot: string, reason: string, onSwitched: (recycled: Recycled) => void): Promise<void> {
-    const { clock, pool, stopGraceMs, onRecycled, onFailed } = this.#options
+    const { clock, pool, stopGraceMs, successorUp, runLast, onRecycled, onFailed } = this.#options
     const begun = clock.now()
     let switched: { readonly predecessor: W; readonly ended: Promise<void> }
     let models: number
     try {
       if (this.#isClosed) throw new Error('workers are not replaced any more')
       const successor = await pool.succeed(slot)
-      models = await this.#openHotSet(successor)
+      successorUp(successor)
+      models = this.#relieved.has(slot) ? 0 : await this.#openHotSet(successor)
       switched = await this.#switchTo(successor)
     } catch (error) {
       onFailed(slot, reason, error)
@@ -159,6 +175,7 @@ export class Recycler<W extends SessionWorker> {
     }
     const { predecessor, ended } = switched
     this.#memory.forget(predecessor.id)
+    if (this.#relieved.has(slot)) runLast(predecessor)
     const recycled = { slot, reason, driftBytes: this.#drifts.get(slot) ?? 0, models, ms: clock.now() - begun }
     onRecycled(recycled)
     onSwitched(recycled)
@@ -182,8 +199,7 @@ export class Recycler<W extends SessionWorker> {
 
   /** @returns how many were opened */
   async #openHotSet(successor: W): Promise<number> {
-    const { clock, pool, placements, hotModels, successorUp } = this.#options
-    successorUp(successor)
+    const { clock, pool, placements, hotModels } = this.#options
     const predecessor = pool.workers.find(({ slot }) => slot === successor.slot)
     const open = [...placements.ofWorker(predecessor?.id ?? '')].filter(({ status }) => status.s === 'open')
     const hot = chooseHotSet(

@@ -81,6 +81,11 @@ export class WorkerPool {
     return [...this.#workers.values()]
   }
 
+  /** Is a process ready for whoever needs a fresh one? */
+  get hasReserve(): boolean {
+    return this.#spare?.isReady === true
+  }
+
   /** Every worker that may have a process, successors and predecessors too. */
   get everyWorker(): readonly Worker[] {
     return [...this.#workers.values(), ...this.#aside]
@@ -153,7 +158,7 @@ export class WorkerPool {
       if (life.wasUp) onDown(worker, life.exit)
       if (!this.#serves(worker)) break
       // What was ordered is no sign of trouble: the next process is wanted at once. One that did not come up is.
-      const isAtOnce = life.wasUp && (life.exit.reason === 'rebind' || this.#spare?.isReady === true)
+      const isAtOnce = life.wasUp && (life.exit.reason === 'rebind' || this.hasReserve)
       attempt = isAtOnce ? 0 : life.wasUp ? 1 : attempt + 1
       if (isAtOnce) continue
       await pause(clock, backoffMs(attempt, respawn, this.#random), signal).catch(() => undefined)

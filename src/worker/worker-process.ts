@@ -130,6 +130,10 @@ export class WorkerProcess {
     }
   }
 
+  runLast(): void {
+    this.#child.runLast()
+  }
+
   /** Ends the process at once, whatever it does; the first reason counts. */
   kill(reason: KillReason, privateBytes?: number): void {
     this.#killed ??= privateBytes === undefined ? { reason } : { reason, privateBytes }

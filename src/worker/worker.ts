@@ -94,6 +94,11 @@ export class Worker {
     this.#call(COMMAND.setBatching, [json({ placementId, isBatchSafe, maxRows })]).catch(() => undefined)
   }
 
+  /** From now on the process runs when nobody else wants the processor. */
+  runLast(): void {
+    this.#process?.runLast()
+  }
+
   /** Ends the process at once, whatever it does; the pool starts another. Nothing happens when there is none. */
   kill(reason: KillReason, privateBytes?: number): void {
     this.#process?.kill(reason, privateBytes)

@@ -104,6 +104,7 @@ export function replicaScene(options: SceneOptions = {}) {
   /** What became of models under suspicion, in order. */
   const blamed: string[] = []
   const hangs: string[] = []
+  const stuck: string[] = []
   const deviceEvents: string[] = []
   const rooms = replicaRooms({
     id: 'replica-1',
@@ -137,6 +138,7 @@ export function replicaScene(options: SceneOptions = {}) {
       onHang: (workerId) => hangs.push(workerId),
       onDeviceEvicted: ({ key }) => deviceEvents.push(`evicted ${key.slice(0, key.indexOf('#'))}`),
       onDeviceOutOfMemory: (key, when) => deviceEvents.push(`out of memory ${when} ${key.slice(0, key.indexOf('#'))}`),
+      onStuck: (slot) => stuck.push(slot),
       onDeviceExhausted: (workerId) => deviceEvents.push(`exhausted ${workerId}`),
       onHandedBack: () => {},
       onSuspects: (key, requests, { cause }) => blamed.push(`suspects ${nameOf(key)} x${requests} ${cause}`),
@@ -167,6 +169,7 @@ export function replicaScene(options: SceneOptions = {}) {
     events,
     openFailures,
     hangs,
+    stuck,
     deviceEvents,
     workers,
     spare,

@@ -60,7 +60,7 @@ describe('the last worker free of a tenant', () => {
   })
   const rule = (workers: readonly GivenWorker[]) => {
     const clock = new ManualClock()
-    return { clock, last: new LastWorker(clock, () => workers) }
+    return { clock, last: new LastWorker(clock, { serving: () => workers, all: () => workers }) }
   }
 
   it('is anybody’s while no run is overdue', () => {

@@ -18,12 +18,14 @@ function recyclerScene(options: SceneOptions = {}, hotModels = 10) {
   const pool = new ScriptedPool(scene)
   const recycled: Recycled[] = []
   const failed: string[] = []
+  const last: string[] = []
   /** What the next looks find, by worker id. */
   const books = new Map<string, Partial<WorkerBooks>>()
   const recycler = new Recycler<ScriptedWorker>({
     ...scene,
     pool,
     successorDown: (id) => scene.workerDown(id),
+    runLast: ({ id }) => last.push(id),
     measure: async ({ id }) => ({
       privateBytes: 0,
       startBytes: 0,
@@ -47,6 +49,7 @@ function recyclerScene(options: SceneOptions = {}, hotModels = 10) {
     recycler,
     recycled,
     failed,
+    last,
     books,
     /** Models with runs: the first has one, the next two, and so on. */
     async warmed(count: number, given: Parameters<typeof scene.model>[1] = {}): Promise<ModelVersion[]> {
@@ -267,6 +270,86 @@ describe('the drift of a worker', () => {
     await scene.clock.advance(2 * LOOK_MS)
     await scene.settle()
     assert.deepEqual(scene.recycled.map(({ slot }) => slot).toSorted(), ['worker-0', 'worker-1'])
+    await scene.end()
+  })
+})
+
+describe('a worker that is stuck', () => {
+  it('has its slot given to a process that serves the others, and ends its run behind everybody else', async () => {
+    const scene = recyclerScene()
+    const [slow, other] = await scene.warmed(2)
+    assert.ok(slow && other)
+    const before = scene.home(slow)
+    before.runs.shut()
+    const long = scene.ask(slow)
+    await scene.settle()
+    await scene.clock.advance(500)
+    const waiting = scene.ask(other)
+    await scene.settle()
+    await scene.clock.advance(250)
+    assert.deepEqual(scene.stuck, [SLOT])
+    const relieved = Promise.all([scene.recycler.relieve(SLOT), scene.recycler.relieve(SLOT)])
+    await scene.settle()
+    assert.equal(waiting.state, 'load')
+    assert.deepEqual(
+      scene.pool.successors.map(({ log }) => log),
+      [['open acme/m1:1', 'run acme/m1:1 x1']],
+    )
+    assert.deepEqual([scene.last, long.state], [[before.id], 'pending'])
+    before.runs.open()
+    await relieved
+    assert.equal(long.state, 'hit')
+    assert.deepEqual(scene.pool.retired, [before])
+    await scene.end()
+  })
+
+  it('is killed all the same when its run never ends, and its model is blamed', async () => {
+    const scene = recyclerScene({ worker: { hangMs: 2000 } })
+    const [slow] = await scene.warmed(1)
+    assert.ok(slow)
+    const before = scene.home(slow)
+    before.runs.shut()
+    const endless = scene.ask(slow)
+    await scene.settle()
+    const relieved = scene.recycler.relieve(SLOT)
+    await scene.settle()
+    await scene.clock.advance(2250)
+    await relieved
+    await scene.settle()
+    assert.deepEqual([endless.state, before.isUp], ['WORKER_CRASHED', false])
+    assert.deepEqual(scene.blamed, ['struck acme/m0:1 hang run 1'])
+    await scene.end()
+  })
+
+  it('is left alone while nobody waits, and while another of its tenant is stuck beside a slot', async () => {
+    const scene = recyclerScene({ workers: 2 })
+    const models = await scene.warmed(16)
+    const [first] = models
+    assert.ok(first)
+    const second = models.find((model) => scene.home(model) !== scene.home(first)) ?? assert.fail()
+    const homes = [scene.home(first), scene.home(second)]
+    for (const home of homes) home.runs.shut()
+    const endless = [scene.ask(first)]
+    await scene.settle()
+    await scene.clock.advance(1000)
+    assert.deepEqual(scene.stuck, [])
+    endless.push(scene.ask(second), scene.ask(first))
+    await scene.settle()
+    await scene.clock.advance(250)
+    assert.deepEqual(scene.stuck, [homes[0]?.slot])
+    const relieved = scene.recycler.relieve(homes[0]?.slot ?? '')
+    await scene.settle()
+    const [successor] = scene.pool.successors
+    successor?.runs.shut()
+    endless.push(...models.map((model) => scene.ask(model)))
+    await scene.settle()
+    await scene.clock.advance(1000)
+    assert.deepEqual(scene.stuck, [homes[0]?.slot], 'one at a time')
+    for (const worker of [...homes, successor]) worker?.runs.open()
+    await relieved
+    await scene.settle()
+    await scene.clock.advance(20)
+    assert.ok(endless.every(({ state }) => state === 'hit' || state === 'load'))
     await scene.end()
   })
 })
