@@ -64,7 +64,7 @@ async function openS3({ store, model, cache }: Config, { clock, onEvent }: Sourc
   const { models, s3: settings, settleMs } = store
   const { endpoint, region, pathStyle, pollMs } = settings
   const folder = parseS3Folder(models)
-  const common = { endpoint, region, pathStyle, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS }
+  const common = { endpoint, region, pathStyle, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS, clock }
   const calls = new S3({ ...common, ...CALLS })
   const reads = new S3({ ...common, attempts: 1, maxConnections: REMOTE_STORE_LIMITS.parallelReads })
   const origin = `${endpoint ?? 'aws'} ${models}`

@@ -66,9 +66,9 @@ async function publish(
     import('../clients/s3-writer.ts'),
     import('./publish-s3.ts'),
   ])
-  const options = { endpoint, region, pathStyle, ...LIMITS }
+  const options = { endpoint, region, pathStyle, clock, ...LIMITS }
   const s3 = new S3(options)
-  const writer = new S3Writer(options, clock)
+  const writer = new S3Writer(options)
   const line = new ProgressLine(errors, facts, clock)
   try {
     const onProgress = ({ step, bytesDone, bytes }: { step: string; bytesDone: number; bytes: number }) => {

@@ -1,5 +1,7 @@
 /** The SDK's client as modelmux wants it: any server that speaks S3; credentials, profiles and roles found by the SDK's own chain. */
 import { S3Client } from '@aws-sdk/client-s3'
+import type { Clock } from '../lib/clock.ts'
+import { keepAddresses } from './kept-addresses.ts'
 import { asS3Error } from './s3-error.ts'
 
 export interface S3Options {
@@ -15,6 +17,7 @@ export interface S3Options {
   /** Until the headers of an answer, from the first byte of the request. */
   readonly answerTimeoutMs: number
   readonly maxConnections: number
+  readonly clock: Clock
 }
 
 /** An object as it is named. At most one of the last two is needed to hold on to the very bytes. */
@@ -30,8 +33,8 @@ export interface S3ObjectName {
 const ANY_REGION = 'us-east-1'
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 
-export function makeClient({ endpoint, region, pathStyle, attempts, ...limits }: S3Options): S3Client {
-  const agent = { keepAlive: true, maxSockets: limits.maxConnections }
+export function makeClient({ endpoint, region, pathStyle, attempts, clock, ...limits }: S3Options): S3Client {
+  const agent = { keepAlive: true, maxSockets: limits.maxConnections, lookup: keepAddresses(clock) }
   return new S3Client({
     ...(endpoint === null ? {} : { endpoint }),
     ...(region === null ? (endpoint === null ? {} : { region: regionHereOrAny() }) : { region }),

@@ -47,9 +47,9 @@ export class S3Writer {
   readonly #client: S3Client
   readonly #clock: Clock
 
-  constructor(options: S3Options, clock: Clock) {
+  constructor(options: S3Options) {
     this.#client = makeClient(options)
-    this.#clock = clock
+    this.#clock = options.clock
   }
 
   /**

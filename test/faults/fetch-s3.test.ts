@@ -8,6 +8,7 @@ import { S3 } from '../../src/clients/s3.ts'
 import type { ModelVersion } from '../../src/domain/model-version.ts'
 import type { RemoteFile } from '../../src/domain/remote-source.ts'
 import { s3Location } from '../../src/domain/s3-uri.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import type { ObjectReader } from '../../src/store/object-reader.ts'
 import type { RemoteStore } from '../../src/store/remote-store.ts'
 import { until } from '../support/eventually.ts'
@@ -178,6 +179,7 @@ function clientOf(endpoint: string): S3 {
     attempts: 1,
     connectTimeoutMs: 5000,
     answerTimeoutMs: 20_000,
+    clock: systemClock,
     maxConnections: 32,
   })
 }

@@ -154,7 +154,7 @@ describe('publishing to S3', { skip: noS3Server }, () => {
     await write({ 'model.onnx': 'graph', 'weights.bin': randomBytes(80 * MiB) })
     Object.assign(process.env, s3.env)
     const options = { ...limits(), endpoint: s3.endpoint }
-    const [reader, writer] = [new S3(options), new S3Writer(options, systemClock)]
+    const [reader, writer] = [new S3(options), new S3Writer(options)]
     const interrupt = new AbortController()
     const reason = new Error('interrupted')
     const publishing = publishToS3(
@@ -222,6 +222,7 @@ describe('publishing to S3', { skip: noS3Server }, () => {
       attempts: 1,
       connectTimeoutMs: 5000,
       answerTimeoutMs: 60_000,
+      clock: systemClock,
       maxConnections: 8,
     }
   }

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import { S3 } from '../../src/clients/s3.ts'
 import type { S3ErrorKind } from '../../src/clients/s3-error.ts'
 import { S3Error } from '../../src/clients/s3-error.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
 
 const BUCKET = 'models'
@@ -20,6 +21,7 @@ function clientOf(endpoint: string): S3 {
     attempts: 1,
     connectTimeoutMs: 5000,
     answerTimeoutMs: 20_000,
+    clock: systemClock,
     maxConnections: 8,
   })
 }
@@ -151,6 +153,13 @@ describe('the S3 client and a real server', { skip: noS3Server }, () => {
     await assert.rejects(async () => {
       for await (const chunk of body) if (chunk.length > 0) controller.abort(reason)
     }, reason)
+  })
+
+  it('finds a server by its name', async () => {
+    await server.put(BUCKET, 'named', 'x')
+    const named = clientOf(`http://localhost:${server.port}`)
+    assert.equal((await named.head({ bucket: BUCKET, key: 'named' })).bytes, 1)
+    named.close()
   })
 
   it('tells that nobody answers, and that a name leads nowhere', async () => {

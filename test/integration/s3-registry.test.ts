@@ -125,6 +125,25 @@ describe('the S3 registry', { skip: noS3Server }, () => {
     await until('the model is gone', () => rig.registry.size.models === 0)
   })
 
+  it('believes a look that ended during a sweep, not the older page of the sweep', async () => {
+    const rig = rigOf()
+    await rig.put('churn/1/model.onnx', 'x')
+    await rig.registry.start()
+    await rig.sweep()
+    const held = rig.holdLists()
+    await rig.clock.advance(rig.pollMs)
+    await until('the sweep has its page', () => held.waiting === 1)
+    await rig.put('churn/2/model.onnx', 'x')
+    held.letOthers()
+    rig.registry.lookAgain('churn')
+    await until('version 2 is known', () => rig.codeOf({ name: 'churn' }) === '2')
+    rig.changes.length = 0
+    held.release()
+    await until('the sweep has ended', () => (rig.registry.ageMs ?? 1) === 0)
+    assert.equal(rig.codeOf({ name: 'churn' }), '2')
+    assert.deepEqual(rig.changes, [])
+  })
+
   it('waits for the settings of a model, reads them once, and keeps the last good ones', async () => {
     const rig = rigOf()
     await rig.put('churn/1/model.onnx', 'x')

@@ -38,6 +38,7 @@ export class S3RegistryRig {
   calls = 0
   /** Small objects cannot be read, for a passing reason. */
   failsReads = false
+  #hold: (() => Promise<void>) | undefined
   readonly #server: S3Server
   readonly #bucket: string
   readonly #prefix: string
@@ -57,6 +58,7 @@ export class S3RegistryRig {
       attempts: 1,
       connectTimeoutMs: 5000,
       answerTimeoutMs: 20_000,
+      clock: systemClock,
       maxConnections: 8,
     })
     const list = s3Lister(this.#s3)
@@ -64,9 +66,11 @@ export class S3RegistryRig {
     const { clock } = this
     this.registry = new S3Registry({
       folder,
-      list: (request, signal) => {
+      list: async (request, signal) => {
         this.calls++
-        return list(request, signal)
+        const page = await list(request, signal)
+        await this.#hold?.()
+        return page
       },
       read: (object) => {
         this.calls++
@@ -104,6 +108,25 @@ export class S3RegistryRig {
   /** Resolves when the name was looked for, if it had to be. */
   async looked(name: string): Promise<void> {
     await until('the name was looked for', () => this.codeOf({ name }) !== 'MODEL_LOADING')
+  }
+
+  /** From here on, pages of lists are held back once S3 has given them, until `letOthers` those that come after it. */
+  holdLists(): { readonly waiting: number; letOthers(): void; release(): void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    let waiting = 0
+    this.#hold = () => {
+      waiting++
+      return promise
+    }
+    return {
+      get waiting() {
+        return waiting
+      },
+      letOthers: () => {
+        this.#hold = undefined
+      },
+      release: resolve,
+    }
   }
 
   /** What `resolve` answers: a version, or the code of the refusal. */
