@@ -66,6 +66,16 @@ describe('a live lock', () => {
     assert.deepEqual(await readdir(folder), [])
   })
 
+  it('is taken over at whatever moment of its wait the holder goes', async () => {
+    for (let turns = 0; turns < 60; turns++) {
+      const lock = await LiveLock.take(path)
+      const waiting = LiveLock.take(path)
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+      await lock.release()
+      await (await waiting).release()
+    }
+  })
+
   it('works where the path is longer than a socket may have', async () => {
     const deep = join(folder, 'd'.repeat(200))
     await mkdir(deep)
