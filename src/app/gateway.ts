@@ -98,6 +98,7 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     clock,
     artifacts,
     stage: (one, signal) => store.stage(one, signal),
+    progressOf: (key) => store.progressOf(key),
     log,
     metrics,
     childLines,

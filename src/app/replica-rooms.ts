@@ -15,6 +15,7 @@ import type { Config } from '../config/schema.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { GatewayError } from '../domain/errors.ts'
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type { SpanRef } from '../domain/inference.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
@@ -89,6 +90,8 @@ export interface RoomsOptions {
   readonly artifacts: ReplicaArtifacts
   readonly blame: BlameMeans
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
+  /** Of a version whose files are being fetched, by its key. */
+  readonly progressOf: (key: string) => FetchProgress | undefined
   /** In [0, 1). */
   readonly random: () => number
   readonly watch: ReplicaWatch
@@ -264,6 +267,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     statistics,
     limits: scheduler,
     deadlineMs: server.deadlineMs,
+    progressOf: options.progressOf,
     onWait: (key, span) => watch.onWait?.(key, span),
     device: deviceLedger && { index: options.device?.index ?? 0, ledger: deviceLedger },
   })

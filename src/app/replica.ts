@@ -7,6 +7,7 @@ import { memoryLimitBytes } from '../child/memory.ts'
 import { readGpuMemory } from '../child/nvidia-smi.ts'
 import type { Config } from '../config/schema.ts'
 import { deviceIndex, isGpu } from '../domain/device.ts'
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import { detach } from '../lib/detach.ts'
 import type { StagedSource } from '../replica/loads.ts'
@@ -34,6 +35,8 @@ export interface ReplicaDeps extends ProcessBase {
   readonly id: string
   readonly artifacts: SharedArtifacts
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
+  /** Of a version whose files are being fetched, by its key. */
+  readonly progressOf: (key: string) => FetchProgress | undefined
   readonly metrics: Metrics
   readonly activities: Activities
   /** Absent = loads are not traced. */
@@ -114,6 +117,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     maxMappings,
     artifacts,
     stage: deps.stage,
+    progressOf: deps.progressOf,
     blame: {
       spare,
       records,

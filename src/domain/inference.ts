@@ -26,6 +26,8 @@ export interface InferRequest {
   readonly timeoutMs?: number
   /** `refuse`: answer MODEL_NOT_HERE rather than load. */
   readonly ifAbsent: 'load' | 'refuse'
+  /** `refuse`: begin the load of a model that is not resident, and answer MODEL_LOADING at once. */
+  readonly coldStart?: 'wait' | 'refuse'
   /** Aborts when the client leaves: ends this request's wait, never a load. */
   readonly signal: AbortSignal
 }

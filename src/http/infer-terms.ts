@@ -11,6 +11,7 @@ import { combineRefs, matchInferPath, readInferHeaders } from '../protocol/heade
 export interface Terms {
   readonly ref: ModelRef
   readonly ifAbsent: 'load' | 'refuse'
+  readonly coldStart?: 'wait' | 'refuse'
   readonly timeoutMs?: number
   /** Bytes of the JSON part; undefined = the whole body. Whether the body is that long is known only once it is here. */
   readonly jsonBytes?: number

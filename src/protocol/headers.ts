@@ -13,6 +13,7 @@ export interface InferHeaders {
   readonly ref?: ModelRef
   readonly timeoutMs?: number
   readonly ifAbsent: 'load' | 'refuse'
+  readonly coldStart?: 'wait' | 'refuse'
   /** Bytes of the JSON part of the (decompressed) body; 0 = the body is one tensor's raw bytes. */
   readonly jsonBytes?: number
 }
@@ -25,10 +26,11 @@ export interface InferPath {
 const MODEL = 'serve_multiplexed_model_id'
 const TIMEOUT = 'x-modelmux-timeout-ms'
 const IF_ABSENT = 'x-modelmux-if-absent'
+const COLD_START = 'x-modelmux-cold-start'
 const JSON_BYTES = 'inference-header-content-length'
 
 /** Every header that `readInferHeaders` looks at, in lower case; what it returns depends on nothing else. */
-export const INFER_HEADERS: readonly string[] = [MODEL, TIMEOUT, IF_ABSENT, JSON_BYTES]
+export const INFER_HEADERS: readonly string[] = [MODEL, TIMEOUT, IF_ABSENT, COLD_START, JSON_BYTES]
 
 const MODELS_PREFIX = '/v2/models/'
 const INFER_SUFFIX = '/infer'
@@ -42,6 +44,7 @@ export function readInferHeaders(rawHeaders: readonly string[]): InferHeaders {
   let model: string | undefined
   let timeout: string | undefined
   let ifAbsent: string | undefined
+  let coldStart: string | undefined
   let jsonBytes: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
@@ -51,7 +54,9 @@ export function readInferHeaders(rawHeaders: readonly string[]): InferHeaders {
         if (isModelHeader(name)) model = once(model, rawHeaders[i + 1], MODEL, 'BAD_MODEL_REF')
         break
       case TIMEOUT.length:
+        // As long as the other one.
         if (name.toLowerCase() === TIMEOUT) timeout = once(timeout, rawHeaders[i + 1], TIMEOUT, 'BAD_REQUEST')
+        if (name.toLowerCase() === COLD_START) coldStart = once(coldStart, rawHeaders[i + 1], COLD_START, 'BAD_REQUEST')
         break
       case IF_ABSENT.length:
         if (name.toLowerCase() === IF_ABSENT) ifAbsent = once(ifAbsent, rawHeaders[i + 1], IF_ABSENT, 'BAD_REQUEST')
@@ -65,6 +70,7 @@ export function readInferHeaders(rawHeaders: readonly string[]): InferHeaders {
     ...(model === undefined ? {} : { ref: parseModelHeader(model) }),
     ...(timeout === undefined ? {} : { timeoutMs: parseTimeout(timeout) }),
     ifAbsent: ifAbsent === undefined ? 'load' : parseIfAbsent(ifAbsent),
+    ...(coldStart === undefined ? {} : { coldStart: parseColdStart(coldStart) }),
     ...(jsonBytes === undefined ? {} : { jsonBytes: parseJsonBytes(jsonBytes) }),
   }
 }
@@ -162,6 +168,11 @@ function parseTimeout(value: string): number {
 function parseIfAbsent(value: string): 'load' | 'refuse' {
   if (value === 'load' || value === 'refuse') return value
   throw new GatewayError('BAD_REQUEST', `${IF_ABSENT} is '${printable(value)}'; wanted load or refuse`)
+}
+
+function parseColdStart(value: string): 'wait' | 'refuse' {
+  if (value === 'wait' || value === 'refuse') return value
+  throw new GatewayError('BAD_REQUEST', `${COLD_START} is '${printable(value)}'; wanted wait or refuse`)
 }
 
 function parseJsonBytes(value: string): number {

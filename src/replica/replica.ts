@@ -10,6 +10,7 @@ import { ChildGoneError } from '../child/calls.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import type { ErrorFacts } from '../domain/errors.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type {
   InferAnswer,
   InferRequest,
@@ -25,6 +26,7 @@ import type { AdmissionLimits } from '../scheduler/admission.ts'
 import { admissionRefusal } from '../scheduler/admission.ts'
 import type { DrainRate } from '../scheduler/drain-rate.ts'
 import type { Occupancy } from '../scheduler/occupancy.ts'
+import { progressText, stillLoading } from './cold-start.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Inspector } from './inspector.ts'
 import type { Loads } from './loads.ts'
@@ -64,6 +66,8 @@ export interface ReplicaOptions {
   readonly limits: AdmissionLimits
   /** Deadline of a request that brings none and whose model names none. */
   readonly deadlineMs: number
+  /** Of a version whose files are being fetched, by its key. */
+  readonly progressOf?: (key: string) => FetchProgress | undefined
   /** A sampled request waits for the load of its model, its own or another's. */
   readonly onWait?: (key: string, span: SpanRef) => void
   /** Of the GPU that sessions are on; absent on the CPU. */
@@ -98,7 +102,7 @@ export class Replica {
     own.onReleased = leave
     let isSuccess = false
     try {
-      this.#lease(own, request.ifAbsent)
+      this.#lease(own, request)
       if (request.span !== undefined && own.cache === 'wait') this.#options.onWait?.(key, request.span)
       const { batchRows, body, jsonBytes } = await own.outcome
       isSuccess = true
@@ -198,7 +202,9 @@ export class Replica {
       return { state: 'UNAVAILABLE', reason: `${status.error.code}: ${status.error.message}` }
     }
     const state = STATE_OF[status.s]
-    return { state, reason: state === 'LOADING' ? status.s : '' }
+    const progress = status.s === 'fetching' ? this.#options.progressOf?.(key) : undefined
+    const reason = progress === undefined ? status.s : `${status.s}: ${progressText(progress)}`
+    return { state, reason: state === 'LOADING' ? reason : '' }
   }
 
   /** Structure only: from the artifact if there is one, else from the model file. @throws GatewayError */
@@ -277,7 +283,7 @@ export class Replica {
   }
 
   /** Takes the request to the queue, at once when its model is ready. Its failure is the request's outcome. */
-  #lease(request: ReplicaRequest, ifAbsent: InferRequest['ifAbsent']): void {
+  #lease(request: ReplicaRequest, { ifAbsent, coldStart }: Pick<InferRequest, 'ifAbsent' | 'coldStart'>): void {
     const { table, dispatcher } = this.#options
     const lease = table.acquire(request.key)
     if (lease !== undefined) {
@@ -288,10 +294,28 @@ export class Replica {
     request.cache = 'wait'
     if (ifAbsent === 'refuse') {
       request.fail(new GatewayError('MODEL_NOT_HERE', 'the model is not resident here and was not to be loaded'))
+    } else if (coldStart === 'refuse') {
+      request.fail(this.#begun(request.version))
     } else if (!request.isSettled) {
       request.waitsFor = 'its model to load'
       detach(this.#enqueueWhenReady(request))
     }
+  }
+
+  /** Sees to it that the model is being loaded, for nobody in particular. @returns how far that is */
+  #begun(version: ModelVersion): GatewayError {
+    const { table, loads, progressOf } = this.#options
+    const { key } = version
+    const state = table.get(key)?.status.s
+    if (state === undefined || state === 'failed') {
+      try {
+        table.begin(key)
+      } catch (error) {
+        return asGatewayError(error)
+      }
+      loads.start(version)
+    }
+    return stillLoading(version, progressOf?.(key))
   }
 
   /** Loads the model once more for a request that had it, and hands the request in again. */

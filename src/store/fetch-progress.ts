@@ -1,13 +1,6 @@
 /** How far a fetch is, and how long the rest will take at the pace of the last seconds. */
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type { Clock } from '../lib/clock.ts'
-
-export interface FetchProgress {
-  readonly bytesDone: number
-  readonly bytes: number
-  readonly bytesPerSecond: number
-  /** Milliseconds until the last byte; undefined while nothing is known of the pace. */
-  readonly etaMs?: number
-}
 
 const WINDOW_MS = 5_000
 const SAMPLE_MS = 250

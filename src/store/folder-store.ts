@@ -46,6 +46,11 @@ export class FolderStore implements Store {
     }
   }
 
+  /** Nothing is fetched. */
+  progressOf(): undefined {
+    return undefined
+  }
+
   async #list(folder: string, version: ModelVersion, signal: AbortSignal | undefined): Promise<TreeListing> {
     let models: string
     let listing: TreeListing

@@ -3,6 +3,7 @@
  * the store's: a caller that leaves ends its own wait. A source stays locked against other processes until every caller released it.
  */
 import { GatewayError } from '../domain/errors.ts'
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -10,7 +11,7 @@ import { detach } from '../lib/detach.ts'
 import { waitFor } from '../lib/wait-for.ts'
 import { DigestThread } from './digest-thread.ts'
 import { FetchDeadlineError, FetchFailures, fetchError, isDiskFull } from './fetch-failures.ts'
-import { type FetchProgress, ProgressMeter } from './fetch-progress.ts'
+import { ProgressMeter } from './fetch-progress.ts'
 import type { DownloadLimits } from './object-download.ts'
 import { type ObjectReader, ReadFailure } from './object-reader.ts'
 import { ReadGate } from './read-gate.ts'
@@ -113,9 +114,9 @@ export class RemoteStore implements Store {
     }
   }
 
-  /** Undefined when the version is not being fetched. */
-  progressOf({ sourceId }: Pick<ModelVersion, 'sourceId'>): FetchProgress | undefined {
-    return this.#uses.get(sourceId)?.meter.read()
+  progressOf(key: string): FetchProgress | undefined {
+    // A key ends with the id of its source.
+    return this.#uses.get(key.slice(key.lastIndexOf('#') + 1))?.meter.read()
   }
 
   /** Refuses whoever waits, and ends every fetch. Idempotent. */

@@ -1,4 +1,5 @@
 /** What every store of model bytes is to the rest: it brings the files of a version into a folder of this machine. */
+import type { FetchProgress } from '../domain/fetch-progress.ts'
 import type { ModelVersion, SourceFile } from '../domain/model-version.ts'
 
 /** The files of one version, where a compiler can read them. */
@@ -27,4 +28,6 @@ export interface Store {
    *   any more) the version's, ARTIFACT_INVALID when the store refuses them, STORE_UNAVAILABLE when it does not answer
    */
   stage(version: ModelVersion, signal?: AbortSignal): Promise<StagedSource>
+  /** Of a version that is being fetched, by its key; undefined for any other. */
+  progressOf(key: string): FetchProgress | undefined
 }

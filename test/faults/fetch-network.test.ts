@@ -245,12 +245,12 @@ describe('a fetch', () => {
 
   it('tells how far it is', async () => {
     const store = await scene.store({ limits: { idleMs: 60_000, parallel: 1 } })
-    assert.equal(store.progressOf(version), undefined)
+    assert.equal(store.progressOf(version.key), undefined)
     scene.proxy.order({ fault: { kind: 'stall', at: AT } })
     const staging = store.stage(version)
-    await until('what comes has come', () => (store.progressOf(version)?.bytesDone ?? 0) >= 2 * RANGE)
+    await until('what comes has come', () => (store.progressOf(version.key)?.bytesDone ?? 0) >= 2 * RANGE)
     await pause(systemClock, 1)
-    const progress = store.progressOf(version)
+    const progress = store.progressOf(version.key)
     assert.equal(progress?.bytes, BYTES)
     assert.ok((progress?.bytesPerSecond ?? 0) > 0 && (progress?.etaMs ?? 0) > 0)
     await store.close()

@@ -76,6 +76,23 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
     assert.equal(await customers.askRight(server, 1), 'hit')
   })
 
+  it('tells who will not wait how far a slow fetch is and when to come back, and is there by then', async () => {
+    const server = await serve()
+    proxy.bytesPerSecond = 30_000
+    const patient = customers.ask(server, 1)
+    await until('bytes come', async () => {
+      const { status, json, headers } = await customers.ask(server, 1, ['x-modelmux-cold-start', 'refuse'])
+      assert.deepEqual([status, json.code], [503, 'MODEL_LOADING'])
+      assert.ok(Number(headers['retry-after']) > 0)
+      return / of .* at .*\/s, \d+ s left/.test(String(json.error))
+    })
+    const rows = JSON.parse((await server.client.post('/v2/repository/index')).text) as Record<string, string>[]
+    assert.match(String(rows.find(({ name }) => name === customers.nameOf(1))?.reason), /^fetching: .* of /)
+    assert.equal((await patient).status, 200)
+    assert.equal((await customers.ask(server, 1, ['x-modelmux-cold-start', 'refuse'])).status, 200)
+    assert.equal(reads().length, 1)
+  })
+
   it('serves what it was fetching when it was killed, and leaves no half of it', async () => {
     proxy.order({ fault: { kind: 'stall', at: AT } })
     const killed = await serve()

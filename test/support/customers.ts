@@ -34,8 +34,8 @@ export class Customers {
   }
 
   /** Any answer, right or refused. */
-  ask(server: ServerProcess, one: number): Promise<Answer> {
-    return infer(server.client, this.nameOf(one), this.#inputs())
+  ask(server: ServerProcess, one: number, headers: readonly string[] = []): Promise<Answer> {
+    return infer(server.client, this.nameOf(one), this.#inputs(), { headers })
   }
 
   /** Asserts that the customer's own model answered, and gives what the cache did for it. */

@@ -11,6 +11,7 @@ import type { Config } from '../../src/config/schema.ts'
 import type { Manifest, ProbeResult } from '../../src/domain/artifact.ts'
 import type { ErrorCode } from '../../src/domain/errors.ts'
 import { GatewayError } from '../../src/domain/errors.ts'
+import type { FetchProgress } from '../../src/domain/fetch-progress.ts'
 import type { InferAnswer, InferRequest } from '../../src/domain/inference.ts'
 import type { ModelSettings, ModelVersion } from '../../src/domain/model-version.ts'
 import { detach } from '../../src/lib/detach.ts'
@@ -106,6 +107,8 @@ export function replicaScene(options: SceneOptions = {}) {
   const hangs: string[] = []
   const stuck: string[] = []
   const deviceEvents: string[] = []
+  /** Of fetches, by key. */
+  const progress = new Map<string, FetchProgress>()
   const rooms = replicaRooms({
     id: 'replica-1',
     clock,
@@ -128,6 +131,7 @@ export function replicaScene(options: SceneOptions = {}) {
       verify: (artifact) => artifacts.verify(artifact),
     },
     stage: artifacts.stage,
+    progressOf: (key) => progress.get(key),
     // The upper end of the jitter, so that pauses are round numbers.
     random: () => 1,
     watch: {
@@ -171,6 +175,7 @@ export function replicaScene(options: SceneOptions = {}) {
     hangs,
     stuck,
     deviceEvents,
+    progress,
     workers,
     spare,
     shelf,
@@ -193,7 +198,10 @@ export function replicaScene(options: SceneOptions = {}) {
       return { ...plain, settings: deadlineMs === undefined ? settings : { ...settings, deadlineMs } }
     },
 
-    ask(version: ModelVersion, given: Partial<Pick<InferRequest, 'timeoutMs' | 'ifAbsent'>> & { body?: string } = {}) {
+    ask(
+      version: ModelVersion,
+      given: Partial<Pick<InferRequest, 'timeoutMs' | 'ifAbsent' | 'coldStart'>> & { body?: string } = {},
+    ) {
       const { body = `body-${asked++}`, ifAbsent = 'load', ...rest } = given
       const bytes = Buffer.from(body)
       const abort = new AbortController()

@@ -86,6 +86,11 @@ describe('readInferHeaders', () => {
     ]
     assert.deepEqual(readInferHeaders(headers), { timeoutMs: 250.5, ifAbsent: 'refuse', jsonBytes: 17 })
     assert.deepEqual(readInferHeaders([]), { ifAbsent: 'load' })
+    assert.deepEqual(readInferHeaders(['X-Modelmux-Cold-Start', 'refuse']), { ifAbsent: 'load', coldStart: 'refuse' })
+    assert.throws(() => readInferHeaders(['x-modelmux-cold-start', 'no']), {
+      code: 'BAD_REQUEST',
+      message: /wait or refuse/,
+    })
     assert.deepEqual(readInferHeaders(['Inference-Header-Content-Length', '0']), { ifAbsent: 'load', jsonBytes: 0 })
   })
 
