@@ -45,6 +45,8 @@ const FREE_FACTOR = 1.1
 /** Once over the budget, a little more than needed goes: the next fetches need not look again. */
 const EVICT_TO = 0.9
 const RETRY_MS = 5_000
+/** Recursive mkdir calls a read-only file system a missing folder. */
+const READ_ONLY: ReadonlySet<unknown> = new Set(['EROFS', 'EACCES', 'EPERM', 'ENOENT'])
 /** Where the kernel says which run of the machine this is; where it does not, each process is a run of its own. */
 const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 /** Younger, a lock's folder may be in the making. */
@@ -63,10 +65,21 @@ export class Staging {
     this.#options = options
   }
 
-  /** Makes the folder and removes what processes that are gone left half done. Everything complete stays. */
+  /**
+   * Makes the folder and removes what processes that are gone left half done. Everything complete stays. A folder that cannot be
+   * written to is left as it is: what is compiled needs no source.
+   */
   async open(): Promise<void> {
+    try {
+      await mkdir(this.#options.dir, { recursive: true })
+      await this.#sweep()
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && READ_ONLY.has(error.code))) throw error
+    }
+  }
+
+  async #sweep(): Promise<void> {
     const { dir, clock } = this.#options
-    await mkdir(dir, { recursive: true })
     for (const name of await readdir(dir)) {
       const [sourceId = '', rest] = splitName(name)
       if (rest === 'part') await this.#unlessHeld(sourceId, () => remove(join(dir, name)))

@@ -1,7 +1,7 @@
 /** Fetches of several processes into one folder, what a killed one leaves, and disks that are full. */
 import assert from 'node:assert/strict'
 import { appendFileSync, rmSync } from 'node:fs'
-import { chmod, readFile, rm, statfs, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, statfs, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import type { ModelVersion } from '../../src/domain/model-version.ts'
@@ -205,6 +205,17 @@ describe('the staging folder', () => {
       const last = scene.publish('last', { 'model.onnx': content(BYTES) })
       assert.match(await child.stage(job(last)), /^refused CAPACITY_EXHAUSTED: .*full/)
     })
+
+    for (const isMade of [false, true]) {
+      it(`lets a process start where nothing can be written${isMade ? ', with half a fetch in it' : ''}`, async () => {
+        if (isMade)
+          await mkdir(mount.outside(join(mount.dir, 'staging', `${version.sourceId}.part`)), { recursive: true })
+        mount.remount('ro')
+        const child = await startInside()
+        assert.match(await child.stage(job(version)), /^refused STORE_UNAVAILABLE: .*cannot be written/)
+        assert.equal(scene.proxy.seen.length, 0)
+      })
+    }
 
     function startInside(): Promise<FetchingProcess> {
       return start(2 ** 30, join(mount.dir, 'staging'), mount.prefix)
