@@ -68,13 +68,14 @@ export function s3Sources(
 }
 
 async function described(s3: S3, file: RemoteFile, signal: AbortSignal): Promise<RemoteFile> {
-  const { bytes, versionId, sha256, crc64nvme } = await asFailure(s3.head(nameOf(file), signal))
+  const { bytes, versionId, sha256, crc64nvme, crc32 } = await asFailure(s3.head(nameOf(file), signal))
   if (bytes !== file.bytes) throw new ReadFailure('replaced', `'${file.path}' has ${bytes} bytes by now`)
   return {
     ...file,
     ...(versionId === undefined ? {} : { versionId }),
     ...(sha256 === undefined ? {} : { sha256 }),
     ...(crc64nvme === undefined ? {} : { crc64nvme }),
+    ...(crc32 === undefined ? {} : { crc32 }),
   }
 }
 

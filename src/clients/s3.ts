@@ -34,6 +34,7 @@ export interface S3ObjectFacts {
   readonly sha256: string | undefined
   /** Base64; over the full object. */
   readonly crc64nvme: string | undefined
+  readonly crc32: string | undefined
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/
@@ -91,7 +92,7 @@ export class S3 {
     const { ContentLength: bytes, ETag: foundEtag } = found
     if (bytes === undefined || foundEtag === undefined)
       throw new S3Error('unavailable', 'S3 did not say how large the object is')
-    const isWhole = found.ChecksumType !== 'COMPOSITE' && !isOfParts(found.ChecksumSHA256 ?? '')
+    const isWhole = found.ChecksumType !== 'COMPOSITE' && ![found.ChecksumSHA256, found.ChecksumCRC32].some(isOfParts)
     const noted = found.Metadata?.sha256?.toLowerCase()
     const checked = isWhole && found.ChecksumSHA256 !== undefined ? hexOf(found.ChecksumSHA256) : undefined
     return {
@@ -99,7 +100,8 @@ export class S3 {
       etag: foundEtag,
       versionId: found.VersionId === 'null' ? undefined : found.VersionId,
       sha256: noted !== undefined && SHA256_HEX.test(noted) ? noted : checked,
-      crc64nvme: found.ChecksumType === 'COMPOSITE' ? undefined : found.ChecksumCRC64NVME,
+      crc64nvme: isWhole ? found.ChecksumCRC64NVME : undefined,
+      crc32: isWhole ? found.ChecksumCRC32 : undefined,
     }
   }
 
@@ -176,8 +178,8 @@ function decoded(key: string): string {
 }
 
 /** `...-2`: over the checksums of two parts, not over the object. */
-function isOfParts(checksum: string): boolean {
-  return checksum.includes('-')
+function isOfParts(checksum: string | undefined): boolean {
+  return checksum?.includes('-') === true
 }
 
 function hexOf(base64: string): string | undefined {

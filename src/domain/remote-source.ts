@@ -13,8 +13,9 @@ export interface RemoteFile {
   readonly versionId?: string
   /** Hex; from a manifest, a tag, or a checksum over the full object. Absent: integrity is weak (size and ETag). */
   readonly sha256?: string
-  /** Base64; the full-object checksum of S3 where it has one. */
+  /** Base64; checksums over the full object, of which S3 has one or none. */
   readonly crc64nvme?: string
+  readonly crc32?: string
   /** SageMaker's flat `<name>.tar.gz`, to be unpacked; then the version's files are those inside it. */
   readonly isArchive?: boolean
 }

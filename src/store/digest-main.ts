@@ -20,7 +20,7 @@ port.on('message', (command: DigestCommand) => {
 
 function handle(command: DigestCommand): void {
   const { id } = command
-  if (command.kind === 'begin') open.set(id, new FileDigest(command.path, command.crc64nvme))
+  if (command.kind === 'begin') open.set(id, new FileDigest(command.path, command.crc))
   const file = open.get(id)
   // One that failed has said so.
   if (file === undefined) return

@@ -3,7 +3,7 @@
  * so that little is left to read when the last byte arrives. On the serving thread, a gigabyte would take 0.6 to 2.5 s of it.
  */
 import { Worker } from 'node:worker_threads'
-import type { DigestCommand, DigestReply, Digests } from './digest-messages.ts'
+import type { CrcKind, DigestCommand, DigestReply, Digests } from './digest-messages.ts'
 import { FileDigest } from './file-digest.ts'
 
 /** One file under way. Ended with `end` or `abandon`. */
@@ -36,12 +36,12 @@ export class DigestThread {
   #awaited = 0
 
   /** The file must exist. `bytes`: what it will have. */
-  begin(path: string, bytes: number, wantsCrc: boolean): Following {
-    if (bytes <= INLINE_BYTES) return inline(path, wantsCrc)
+  begin(path: string, bytes: number, crc: CrcKind | undefined): Following {
+    if (bytes <= INLINE_BYTES) return inline(path, crc)
     const id = ++this.#lastId
     let told = 0
     this.#pending.set(id, {})
-    this.#send({ kind: 'begin', id, path, crc64nvme: wantsCrc })
+    this.#send({ kind: 'begin', id, path, crc })
     return {
       follow: (done) => {
         if (done - told < FOLLOW_BYTES) return
@@ -120,12 +120,12 @@ export class DigestThread {
   }
 }
 
-function inline(path: string, wantsCrc: boolean): Following {
+function inline(path: string, crc: CrcKind | undefined): Following {
   return {
     follow() {},
     restart() {},
     async end(bytes) {
-      const file = new FileDigest(path, wantsCrc)
+      const file = new FileDigest(path, crc)
       try {
         return file.end(bytes)
       } finally {

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { RemoteFile } from '../domain/remote-source.ts'
 import { Semaphore } from '../lib/semaphore.ts'
-import type { Digests } from './digest-messages.ts'
+import type { CrcKind, Digests } from './digest-messages.ts'
 import type { DigestThread } from './digest-thread.ts'
 import type { DownloadParts } from './object-download.ts'
 import { downloadObject } from './object-download.ts'
@@ -27,7 +27,8 @@ export interface Fetched {
 
 /** Objects of one version at a time: a folder of many small files is bound by round trips. */
 const PARALLEL_FILES = 8
-const WEAKEST_FIRST: readonly Integrity[] = ['weak', 'crc64nvme', 'sha256']
+const CRC_NAMES: Readonly<Record<CrcKind, string>> = { crc64nvme: 'CRC-64/NVME', crc32: 'CRC-32' }
+const WEAKEST_FIRST: readonly Integrity[] = ['weak', 'crc32', 'crc64nvme', 'sha256']
 
 /**
  * Paths must be checked. What is there afterwards is on the disk, and read-only.
@@ -68,7 +69,7 @@ async function fetchFile(
 ): Promise<{ readonly file: FetchedFile; readonly integrity: Integrity }> {
   const { path, bytes } = file
   const target = await createFile(dir, path)
-  const following = parts.digests.begin(join(dir, path), bytes, wantsCrc(file))
+  const following = parts.digests.begin(join(dir, path), bytes, crcOf(file)?.kind)
   try {
     const watch = {
       onBytes: (done: number) => parts.onBytes(done),
@@ -86,8 +87,15 @@ async function fetchFile(
   }
 }
 
-function wantsCrc({ sha256, crc64nvme }: RemoteFile): boolean {
-  return sha256 === undefined && crc64nvme !== undefined
+/** The checksum to hold the bytes against, where there is no digest. */
+function crcOf({
+  sha256,
+  crc64nvme,
+  crc32,
+}: RemoteFile): { readonly kind: CrcKind; readonly value: string } | undefined {
+  if (sha256 !== undefined) return undefined
+  if (crc64nvme !== undefined) return { kind: 'crc64nvme', value: crc64nvme }
+  return crc32 === undefined ? undefined : { kind: 'crc32', value: crc32 }
 }
 
 /** @throws CorruptObjectError */
@@ -96,12 +104,11 @@ function verify(file: RemoteFile, digests: Digests): Integrity {
     if (file.sha256.toLowerCase() !== digests.sha256) throw corrupt(file, 'SHA-256', file.sha256, digests.sha256)
     return 'sha256'
   }
-  if (file.crc64nvme !== undefined) {
-    const actual = digests.crc64nvme ?? ''
-    if (file.crc64nvme !== actual) throw corrupt(file, 'CRC-64/NVME', file.crc64nvme, actual)
-    return 'crc64nvme'
-  }
-  return 'weak'
+  const crc = crcOf(file)
+  if (crc === undefined) return 'weak'
+  const actual = digests.crc ?? ''
+  if (crc.value !== actual) throw corrupt(file, CRC_NAMES[crc.kind], crc.value, actual)
+  return crc.kind
 }
 
 function corrupt({ path }: RemoteFile, what: string, expected: string, actual: string): CorruptObjectError {

@@ -1,9 +1,10 @@
 /** `source.json`, by which a fetched source is complete: what was fetched, and how sure that is. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { CrcKind } from './digest-messages.ts'
 
 /** What the bytes were held against; `weak`: their number and the ETag of every answer only. */
-export type Integrity = 'sha256' | 'crc64nvme' | 'weak'
+export type Integrity = 'sha256' | CrcKind | 'weak'
 
 export interface FetchedFile {
   readonly path: string
@@ -23,6 +24,8 @@ export interface SourceRecord {
   /** Sorted by path. Of an archive: what was in it. */
   readonly files: readonly FetchedFile[]
 }
+
+const INTEGRITIES: ReadonlySet<unknown> = new Set<Integrity>(['sha256', 'crc64nvme', 'crc32', 'weak'])
 
 export const RECORD_FILE = 'source.json'
 /** A record of 10,000 files is 2 MB. */
@@ -47,7 +50,7 @@ function isRecord(value: unknown): value is SourceRecord {
     format === 1 &&
     typeof sourceId === 'string' &&
     typeof bootId === 'string' &&
-    (integrity === 'sha256' || integrity === 'crc64nvme' || integrity === 'weak') &&
+    INTEGRITIES.has(integrity) &&
     Number.isSafeInteger(bytes) &&
     Array.isArray(files) &&
     files.every(isFile)

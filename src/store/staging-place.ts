@@ -101,7 +101,7 @@ export class StagingPlace {
   /** Reads everything, once after the machine started. */
   async #isIntact(record: SourceRecord, digests: DigestThread): Promise<boolean> {
     for (const { path, bytes, sha256 } of record.files) {
-      const actual = await digests.begin(join(this.#path, FILES, path), bytes, false).end(bytes)
+      const actual = await digests.begin(join(this.#path, FILES, path), bytes, undefined).end(bytes)
       if (actual.sha256 !== sha256) return false
     }
     await this.#write(record, this.#path)

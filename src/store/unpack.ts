@@ -51,7 +51,7 @@ async function write(entry: TarEntry, dir: string, path: string, digests: Digest
       await file.writeFile(chunk)
       bytes += chunk.length
     }
-    const { sha256 } = await digests.begin(join(dir, path), bytes, false).end(bytes)
+    const { sha256 } = await digests.begin(join(dir, path), bytes, undefined).end(bytes)
     await sealFile(join(dir, path), file)
     return { path, bytes, sha256 }
   } catch (error) {

@@ -73,6 +73,16 @@ describe('a fetch from S3', { skip: noS3Server }, () => {
     await arrives(await storeOf(s3Reader(s3)), kept)
     assert.equal((await scene.record(kept)).integrity, 'crc64nvme')
     assert.equal(scene.eventsOf('source.corrupt').length, 2)
+
+    // What the SDKs of other languages send unless told otherwise.
+    await server.put(BUCKET, 'churn/1/model.onnx', model, { checksum: 'CRC32' })
+    const usual = await s3.head({ bucket: BUCKET, key: 'churn/1/model.onnx' })
+    assert.ok(usual.crc32 !== undefined && usual.crc64nvme === undefined)
+    const found = scene.resolve(modelVersion('usual'), [{ ...fileOf(BUCKET), etag: usual.etag, crc32: usual.crc32 }])
+    proxy.order({ fault: { kind: 'flip', at: AT }, times: 1 })
+    await arrives(await storeOf(s3Reader(s3)), found)
+    assert.equal((await scene.record(found)).integrity, 'crc32')
+    assert.equal(scene.eventsOf('source.corrupt').length, 3)
   })
 
   it('leaves it to the registry when the object is replaced under it', async () => {

@@ -100,7 +100,7 @@ export class S3Server {
     bucket: string,
     key: string,
     body: Uint8Array | string,
-    options: { readonly metadata?: Record<string, string>; readonly checksum?: 'CRC64NVME' | 'SHA256' } = {},
+    options: { readonly metadata?: Record<string, string>; readonly checksum?: 'CRC64NVME' | 'CRC32' | 'SHA256' } = {},
   ): Promise<{ etag: string; versionId: string | undefined }> {
     const { ETag = '', VersionId } = await this.#client.send(
       new PutObjectCommand({
