@@ -126,8 +126,11 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
   })
   teardown.add(() => pins.close())
   let isScanned = false
-  const sweepQuarantine = () =>
+  const sweepQuarantine = () => {
+    // A registry that never answered, or was closed before, knows of nothing that it is gone.
+    if (registry.lastScanMs === undefined) return
     quarantine.sweep(({ model, key }) => registry.versionsOf(model).some((one) => one.key === key))
+  }
   detach(registry.initialScan.then(() => (isScanned = true)))
   detach(registry.initialScan.then(sweepQuarantine))
   const sweeping = clock.every(QUARANTINE_SWEEP_MS, sweepQuarantine)
