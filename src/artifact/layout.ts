@@ -6,6 +6,7 @@
  *   <artifact>.plain/  copy of the original, for what could not be compiled
  *   blobs/<aa>/<sha256>  tensors, shared
  *   tmp/               staging, on the same file system so that rename works
+ *   staging/           sources fetched from elsewhere, and who is at them; the store's, not this room's
  *   journal/           what happened here, written by the process and not by this room
  *   owner/             whose folder it is, and where to ask
  *   quarantine/        models that are refused, one file each

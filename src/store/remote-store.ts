@@ -8,6 +8,7 @@ import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { Clock } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
+import { Semaphore } from '../lib/semaphore.ts'
 import { waitFor } from '../lib/wait-for.ts'
 import { DigestThread } from './digest-thread.ts'
 import { FetchDeadlineError, FetchFailures, fetchError, isDiskFull } from './fetch-failures.ts'
@@ -22,6 +23,8 @@ import type { StagedSource, Store } from './store.ts'
 import { bringFiles, checked } from './version-files.ts'
 
 export interface RemoteStoreLimits extends DownloadLimits {
+  /** Sources of this process that are being fetched or used at a time: each has a lock and open files. */
+  readonly parallelSources: number
   /** Reads of this process at a time, of all objects. */
   readonly parallelReads: number
   /** A fetch from its first byte to its last, whatever it retries. */
@@ -33,6 +36,7 @@ export interface RemoteStoreLimits extends DownloadLimits {
 export const REMOTE_STORE_LIMITS: RemoteStoreLimits = {
   rangeBytes: 8 * 2 ** 20,
   parallel: 8,
+  parallelSources: 32,
   parallelReads: 32,
   idleMs: 10_000,
   maxTries: 6,
@@ -66,13 +70,15 @@ interface Use {
 }
 
 interface Held {
-  readonly place: StagingPlace
   readonly source: FoundSource
+  /** Lets others have the source, and the next its turn. Idempotent. */
+  release(): Promise<void>
 }
 
 export class RemoteStore implements Store {
   readonly #options: RemoteStoreOptions
   readonly #gate: ReadGate
+  readonly #turns: Semaphore
   readonly #digests = new DigestThread()
   readonly #failures: FetchFailures
   readonly #uses = new Map<string, Use>()
@@ -83,6 +89,7 @@ export class RemoteStore implements Store {
   constructor(options: RemoteStoreOptions) {
     this.#options = options
     this.#gate = new ReadGate(options.limits.parallelReads)
+    this.#turns = new Semaphore(options.limits.parallelSources)
     this.#failures = new FetchFailures(options.random)
   }
 
@@ -124,7 +131,7 @@ export class RemoteStore implements Store {
     this.#closing.abort(new GatewayError('DRAINING', 'the server is shutting down'))
     for (const { ready } of this.#uses.values()) {
       const held = await ready.catch(() => undefined)
-      await held?.place.release(this.#options.clock.wall())
+      await held?.release()
     }
     await Promise.all(this.#ending)
     await this.#digests.close()
@@ -149,7 +156,7 @@ export class RemoteStore implements Store {
       const held = await use.ready.catch(() => undefined)
       if (use.users > 0 || this.#uses.get(sourceId) !== use) return
       this.#uses.delete(sourceId)
-      await held?.place.release(this.#options.clock.wall())
+      await held?.release()
     }
     if (use.users > 0) return
     const ending: Promise<void> = end().finally(() => this.#ending.delete(ending))
@@ -157,7 +164,27 @@ export class RemoteStore implements Store {
     detach(ending)
   }
 
-  async #hold(version: ModelVersion, meter: ProgressMeter): Promise<Held> {
+  /** Waits for its turn, which lasts until the source is released. */
+  #hold(version: ModelVersion, meter: ProgressMeter): Promise<Held> {
+    return new Promise((resolve, reject) => {
+      const turn = async (): Promise<void> => {
+        const { place, source } = await this.#obtain(version, meter)
+        const { promise: released, resolve: free } = Promise.withResolvers<void>()
+        const release = async (): Promise<void> => {
+          await place.release(this.#options.clock.wall())
+          free()
+        }
+        resolve({ source, release })
+        await released
+      }
+      this.#turns.use(turn, this.#closing.signal).catch(reject)
+    })
+  }
+
+  async #obtain(
+    version: ModelVersion,
+    meter: ProgressMeter,
+  ): Promise<{ readonly place: StagingPlace; readonly source: FoundSource }> {
     const { staging, clock, limits, replacedRetryMs } = this.#options
     const { sourceId } = version
     const late = new AbortController()

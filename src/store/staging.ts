@@ -83,7 +83,9 @@ export class Staging {
     for (const name of await readdir(dir)) {
       const [sourceId = '', rest] = splitName(name)
       if (rest === 'part') await this.#unlessHeld(sourceId, () => remove(join(dir, name)))
-      else if (rest !== undefined && rest !== 'lock' && (await isOlder(join(dir, name), clock.wall() - RUBBISH_AGE_MS)))
+      // To take the lock of a process that is gone, and to release it, is to remove it.
+      else if (rest === 'lock') await this.#unlessHeld(sourceId, () => Promise.resolve())
+      else if (rest !== undefined && (await isOlder(join(dir, name), clock.wall() - RUBBISH_AGE_MS)))
         await remove(join(dir, name))
     }
   }

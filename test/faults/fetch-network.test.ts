@@ -229,6 +229,24 @@ describe('a fetch', () => {
     assert.equal((await scene.staged()).includes(version.sourceId), true)
   })
 
+  it('is under way for a few sources at a time, the others in their turn', async () => {
+    const versions = Array.from({ length: 20 }, (_, one) => scene.publish(`m${one}`, { 'model.onnx': content(RANGE) }))
+    const store = await scene.store({ limits: { parallelSources: 4 } })
+    let held = 0
+    let most = 0
+    await Promise.all(
+      versions.map(async (one) => {
+        const staged = await store.stage(one)
+        most = Math.max(most, ++held)
+        assert.equal(await staged.isUnchanged(), true)
+        held--
+        staged.release()
+      }),
+    )
+    assert.ok(most <= 4, `${most} were held at once`)
+    assert.ok(scene.proxy.mostAtOnce <= 4, `${scene.proxy.mostAtOnce} were fetched at once`)
+  })
+
   it('goes on when those that wait for it leave', async () => {
     const store = await scene.store({ limits: { idleMs: 60_000 } })
     scene.proxy.bytesPerSecond = 2_000_000

@@ -49,6 +49,11 @@ describe('the staging folder', () => {
     assert.equal(isAnswered, false)
     await first?.kill()
     assert.equal(await waiting, 'staged true')
+    await second?.stage({ ...job(version), isKept: true })
+    await second?.kill()
+    assert.deepEqual(await scene.staged(), [version.sourceId, `${version.sourceId}.lock`])
+    await start()
+    assert.deepEqual(await scene.staged(), [version.sourceId])
     assert.equal(scene.proxy.seen.length, READS)
   })
 
