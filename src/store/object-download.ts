@@ -48,6 +48,8 @@ interface Range {
 
 /** Chunks of 16 to 64 KiB are written together: each write is a trip through the thread pool. */
 const WRITE_BYTES = 512 * 1024
+/** What comes slowly is written all the same, so that whoever asks is told of it. */
+const WRITE_MS = 250
 const IDLE_CHECKS = 4
 
 /** @throws ReadFailure, an error of the file system, or the signal's reason; nothing is written any more then */
@@ -127,6 +129,7 @@ class ObjectDownload {
     const idle = new AbortController()
     const either = AbortSignal.any([signal, idle.signal])
     let heardAt = clock.now()
+    let writtenAt = heardAt
     let mayBeSilentMs = Math.max(limits.idleMs, reader.answerMs ?? 0)
     const timer = clock.every(limits.idleMs / IDLE_CHECKS, () => {
       const silentMs = clock.now() - heardAt
@@ -142,6 +145,7 @@ class ObjectDownload {
       await this.#write(range, chunks)
       // The disk's time is not the store's silence.
       heardAt = clock.now()
+      writtenAt = heardAt
     }
     try {
       for await (const chunk of this.#chunks(() => reader.read(this.#file, range.at, range.to, either), either)) {
@@ -154,7 +158,7 @@ class ObjectDownload {
         }
         pending.push(chunk)
         pendingBytes += chunk.length
-        if (pendingBytes >= WRITE_BYTES) await flush()
+        if (pendingBytes >= WRITE_BYTES || clock.now() - writtenAt >= WRITE_MS) await flush()
       }
       await flush()
     } catch (error) {

@@ -232,6 +232,7 @@ describe('a fetch', () => {
   it('is under way for a few sources at a time, the others in their turn', async () => {
     const versions = Array.from({ length: 20 }, (_, one) => scene.publish(`m${one}`, { 'model.onnx': content(RANGE) }))
     const store = await scene.store({ limits: { parallelSources: 4 } })
+    scene.proxy.latencyMs = 50
     let held = 0
     let most = 0
     await Promise.all(

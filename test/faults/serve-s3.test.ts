@@ -78,7 +78,7 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
 
   it('tells who will not wait how far a slow fetch is and when to come back, and is there by then', async () => {
     const server = await serve()
-    proxy.bytesPerSecond = 30_000
+    proxy.bytesPerSecond = 15_000
     const patient = customers.ask(server, 1)
     await until('bytes come', async () => {
       const { status, json, headers } = await customers.ask(server, 1, ['x-modelmux-cold-start', 'refuse'])

@@ -44,6 +44,8 @@ interface StandingOrder extends Order {
 /** By then the other side has read what was sent. */
 const READ_MS = 20
 
+const SLICES_PER_SECOND = 20
+
 export class FaultProxy {
   /** Before each answer's first byte. */
   latencyMs = 0
@@ -155,8 +157,7 @@ export class FaultProxy {
   ): AsyncGenerator<Buffer, void, undefined> {
     const at = fault !== undefined && 'at' in fault ? fault.at - from : Number.POSITIVE_INFINITY
     let passed = 0
-    for await (const chunk of chunks) {
-      if (this.bytesPerSecond > 0) await pause(systemClock, (chunk.length / this.bytesPerSecond) * 1000)
+    for await (const chunk of this.#paced(chunks)) {
       const place = at - passed
       passed += chunk.length
       if (place < 0 || place >= chunk.length) yield chunk
@@ -170,6 +171,16 @@ export class FaultProxy {
           outgoing.socket?.resetAndDestroy()
         }
         await once(outgoing, 'close')
+      }
+    }
+  }
+
+  async *#paced(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of chunks) {
+      const slice = this.bytesPerSecond > 0 ? Math.ceil(this.bytesPerSecond / SLICES_PER_SECOND) : chunk.length
+      for (let at = 0; at < chunk.length; at += slice) {
+        if (this.bytesPerSecond > 0) await pause(systemClock, 1000 / SLICES_PER_SECOND)
+        yield chunk.subarray(at, at + slice)
       }
     }
   }
