@@ -32,13 +32,6 @@ const INHERITED = [
 /** CUDA counts GPUs by speed unless told to count along the bus, as NVIDIA's own tools do. */
 const GPU_ORDER = { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' }
 
-/**
- * mallopt(3) of glibc: what a run takes in large pieces is mapped, and given back when it ends. Left to itself glibc learns from the first
- * such piece to keep them in its heap, where what sessions keep comes to lie between them: 6.5 MiB for each ResNet-50 against 2.4, at
- * some 3 % of its run time.
- */
-const MALLOC = { MALLOC_MMAP_THRESHOLD_: String(2 ** 20), MALLOC_TRIM_THRESHOLD_: String(8 * 2 ** 20) }
-
 export interface SpawnOptions {
   /** The child's entry file, as `new URL('./x-main.ts', import.meta.url)`; `.ts` becomes `.js` when this module itself was compiled. */
   readonly entry: URL
@@ -78,7 +71,7 @@ export interface Child {
 export function spawnChild(options: SpawnOptions): Child {
   const isSource = import.meta.url.endsWith('.ts')
   const entry = fileURLToPath(options.entry).replace(/\.[tj]s$/, isSource ? '.ts' : '.js')
-  const env: Record<string, string> = { ...GPU_ORDER, ...MALLOC, ...killPointEnvironment(), ...options.env }
+  const env: Record<string, string> = { ...GPU_ORDER, ...killPointEnvironment(), ...options.env }
   for (const name of INHERITED) {
     const value = process.env[name]
     if (value !== undefined) env[name] = value
