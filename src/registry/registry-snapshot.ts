@@ -21,7 +21,8 @@ export interface SnapshotOptions {
   readonly clock: Clock
 }
 
-export class RegistrySnapshot {
+/** `F`: what is known of the files of a version. */
+export class RegistrySnapshot<F> {
   readonly #options: SnapshotOptions
 
   constructor(options: SnapshotOptions) {
@@ -29,7 +30,7 @@ export class RegistrySnapshot {
   }
 
   /** Writes all records; @throws errors of the file system */
-  async save(records: Iterable<RemoteRecord>): Promise<void> {
+  async save(records: Iterable<RemoteRecord<F>>): Promise<void> {
     const { path, origin } = this.#options
     const partial = `${path}.${process.pid}.part`
     await mkdir(dirname(path), { recursive: true })
@@ -66,18 +67,18 @@ export class RegistrySnapshot {
    * The records of the last save and how long ago they were true, in milliseconds; undefined when there are none, of this registry and
    * whole. @throws errors of the file system other than "there is none"
    */
-  async load(): Promise<{ readonly records: readonly RemoteRecord[]; readonly ageMs: number } | undefined> {
+  async load(): Promise<{ readonly records: readonly RemoteRecord<F>[]; readonly ageMs: number } | undefined> {
     const { path, origin, clock } = this.#options
     try {
       const { mtimeMs } = await stat(path)
-      const records: RemoteRecord[] = []
+      const records: RemoteRecord<F>[] = []
       let isOurs = false
       let end: number | undefined
       for await (const line of createInterface({
         input: createReadStream(path),
         crlfDelay: Number.POSITIVE_INFINITY,
       })) {
-        const value = JSON.parse(line) as Partial<RemoteRecord> & { format?: number; origin?: string; end?: number }
+        const value = JSON.parse(line) as Partial<RemoteRecord<F>> & { format?: number; origin?: string; end?: number }
         if (value.format !== undefined) {
           isOurs = value.format === FORMAT && value.origin === origin
           if (!isOurs) return undefined

@@ -6,7 +6,6 @@ import { GatewayError } from '../domain/errors.ts'
 import type { ModelRef } from '../domain/model-ref.ts'
 import { printable } from '../domain/model-ref.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
-import type { RemoteSource } from '../domain/remote-source.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ChangeFeed } from './change-feed.ts'
 import type { ModelDefaults } from './model-settings.ts'
@@ -22,11 +21,12 @@ export interface RemoteCatalogOptions {
   readonly changes: ChangeFeed
 }
 
-export class RemoteCatalog {
+/** `F`: what is known of the files of a version. */
+export class RemoteCatalog<F> {
   readonly table: ModelTable
   readonly #hints: NameHints
   readonly #changes: ChangeFeed
-  readonly #records = new Map<string, RemoteRecord>()
+  readonly #records = new Map<string, RemoteRecord<F>>()
 
   constructor({ defaults, settleMs, clock, changes }: RemoteCatalogOptions) {
     this.table = new ModelTable(defaultSettings(defaults), settleMs)
@@ -35,16 +35,16 @@ export class RemoteCatalog {
   }
 
   /** What is known of each model. */
-  records(): Iterable<RemoteRecord> {
+  records(): Iterable<RemoteRecord<F>> {
     return this.#records.values()
   }
 
-  recordOf(name: string): RemoteRecord | undefined {
+  recordOf(name: string): RemoteRecord<F> | undefined {
     return this.#records.get(name)
   }
 
   /** Replaces what is known of one model; one without versions is gone. Whether anything is another now. */
-  apply(record: RemoteRecord): boolean {
+  apply(record: RemoteRecord<F>): boolean {
     const { name } = record.report
     const isKnown = this.table.has(name)
     if (isKnown && this.#records.get(name) === record) return false
@@ -66,12 +66,12 @@ export class RemoteCatalog {
     return this.table.resolve(ref)
   }
 
-  /** Where the files of a version are. @throws GatewayError ARTIFACT_UNREACHABLE for one that is not known any more */
-  sourceOf({ name, version, sourceId }: ModelVersion): RemoteSource {
+  /** @throws GatewayError ARTIFACT_UNREACHABLE for a version that is not known any more */
+  filesOf({ name, version, sourceId }: ModelVersion): F {
     const record = this.#records.get(name)
     const isSame = record?.report.versions.some((facts) => facts.version === version && facts.sourceId === sourceId)
     const files = isSame === true ? record?.files.find(([known]) => known === version)?.[1] : undefined
-    if (files !== undefined) return { files }
+    if (files !== undefined) return files
     throw new GatewayError(
       'ARTIFACT_UNREACHABLE',
       `version ${version} of '${name}' cannot be fetched: its files were replaced or removed`,

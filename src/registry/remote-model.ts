@@ -28,9 +28,9 @@ export interface FoundModel {
   readonly isArchive: boolean
 }
 
-/** What is known of one model, as plain data: it goes to disk as JSON. */
-export interface RemoteRecord {
+/** What is known of one model, as plain data: it goes to disk as JSON. `F`: what is known of the files of a version. */
+export interface RemoteRecord<F = readonly RemoteFile[]> {
   readonly report: ModelReport
-  /** Files of each version of the report. */
-  readonly files: ReadonlyArray<readonly [version: string, files: readonly RemoteFile[]]>
+  /** Of each version of the report. */
+  readonly files: ReadonlyArray<readonly [version: string, files: F]>
 }

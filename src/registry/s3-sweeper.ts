@@ -2,32 +2,28 @@
  * Brings what a folder in S3 holds into a catalog: all of it in a sweep, or one model in a look. A look that ended while a sweep was under
  * way knows better than the sweep.
  */
+import type { RemoteFile } from '../domain/remote-source.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ModelDefaults } from './model-settings.ts'
 import { defaultSettings } from './model-settings.ts'
 import { ProblemLog } from './problem-log.ts'
-import type { RegistryEventSink } from './registry.ts'
-import type { RemoteCatalog } from './remote-catalog.ts'
 import type { FoundModel, RemoteRecord } from './remote-model.ts'
 import type { RemoteWatchContext } from './remote-model-watch.ts'
 import { RemoteModelWatch } from './remote-model-watch.ts'
+import type { RemoteSweeper, SweeperParts } from './remote-registry.ts'
 import type { ReadSmall } from './remote-sidecar.ts'
 import { archivePathOf, modelsIn } from './s3-layout.ts'
 import type { ListPage } from './s3-listing.ts'
 import { listFew, listGroups } from './s3-listing.ts'
 
-export interface S3SweeperOptions {
+export interface S3SweeperOptions extends SweeperParts<readonly RemoteFile[]> {
   readonly folder: S3Folder
   readonly list: ListPage
   readonly read: ReadSmall
   readonly settleMs: number
   readonly defaults: ModelDefaults
   readonly clock: Clock
-  readonly catalog: RemoteCatalog
-  /** The catalog knows something else now. */
-  readonly onChange: () => void
-  readonly onEvent: RegistryEventSink
 }
 
 /** More is no folder of models: 100,000 models with ten files each. */
@@ -39,7 +35,7 @@ const MODELS_PER_TURN = 100
 /** A model with more objects than two pages hold is left to the sweeps. */
 const LOOK_PAGES = 2
 
-export class S3Sweeper {
+export class S3Sweeper implements RemoteSweeper {
   readonly #options: S3SweeperOptions
   readonly #context: RemoteWatchContext
   readonly #problems: ProblemLog
@@ -62,17 +58,14 @@ export class S3Sweeper {
     }
   }
 
-  /** Models with something that does not count yet. */
   get hasUnsettled(): boolean {
     return this.#unsettled.size > 0
   }
 
-  /** Some of their names. */
   unsettled(limit: number): string[] {
     return [...this.#unsettled].slice(0, limit)
   }
 
-  /** Looks at everything; what is not there any more is gone. @throws what listing throws; then nothing is taken for gone */
   async sweep(signal: AbortSignal): Promise<void> {
     const { folder, list, catalog } = this.#options
     this.#looked.clear()
@@ -101,7 +94,7 @@ export class S3Sweeper {
     for (const name of catalog.table.names()) if (!seen.has(name) && !this.#looked.has(name)) this.#drop(name)
   }
 
-  /** Looks for one model, in two calls at once and two more for its sidecars; whether it is there. @throws what listing throws */
+  /** In two calls at once, and two more for its sidecars. */
   async look(name: string, signal: AbortSignal): Promise<boolean> {
     const { folder, list, catalog } = this.#options
     // The topmost folder with versions is the model.
