@@ -91,7 +91,7 @@ async function openS3({ store, model, cache }: Config, { clock, onEvent }: Sourc
   await staging.open()
   const remote = new RemoteStore({
     reader: s3Reader(reads),
-    sourceOf: s3Sources(calls, (version: ModelVersion) => registry.sourceOf(version)),
+    sourceOf: s3Sources(calls, folder, (version: ModelVersion) => registry.sourceOf(version)),
     staging,
     limits: REMOTE_STORE_LIMITS,
     replacedRetryMs: pollMs,

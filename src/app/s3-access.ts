@@ -3,10 +3,18 @@ import type { S3 } from '../clients/s3.ts'
 import type { S3ObjectName } from '../clients/s3-client.ts'
 import type { S3ErrorKind } from '../clients/s3-error.ts'
 import { S3Error } from '../clients/s3-error.ts'
+import { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Location } from '../domain/s3-uri.ts'
+import {
+  parseSharedFiles,
+  remoteFileOf,
+  SHARED_FILES,
+  SHARED_FILES_MAX_BYTES,
+  SharedFilesError,
+} from '../domain/shared-blobs.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { ReadSmall } from '../registry/remote-sidecar.ts'
 import { UnreadableError } from '../registry/remote-sidecar.ts'
@@ -53,17 +61,34 @@ export function s3Reader(s3: S3): ObjectReader {
 }
 
 /**
- * The source of a version with what S3 knows of its objects and a listing does not say: their versions and their digests. One call an
- * object, all of a version side by side.
+ * The source of a version with what S3 knows of its objects and a listing does not say: their versions, their digests, and which blobs
+ * of the models folder are files of it. One call an object of its own, all of a version side by side.
  */
 export function s3Sources(
   s3: S3,
+  root: S3Folder,
   sourceOf: (version: ModelVersion) => RemoteSource,
 ): (version: ModelVersion, signal: AbortSignal) => Promise<RemoteSource> {
   return async (version, signal) => {
     const turns = new Semaphore(MAX_HEADS)
-    const files = sourceOf(version).files.map((file) => turns.use(() => described(s3, file, signal), signal))
-    return { files: await Promise.all(files) }
+    const found = sourceOf(version).files.map((file) =>
+      turns.use(
+        async () =>
+          file.path === SHARED_FILES ? await shared(s3, root, file, signal) : [await described(s3, file, signal)],
+        signal,
+      ),
+    )
+    return { files: (await Promise.all(found)).flat() }
+  }
+}
+
+async function shared(s3: S3, root: S3Folder, file: RemoteFile, signal: AbortSignal): Promise<RemoteFile[]> {
+  const text = await asFailure(s3.readText(nameOf(file), file.bytes, SHARED_FILES_MAX_BYTES, signal))
+  try {
+    return parseSharedFiles(text).map((one) => remoteFileOf(one, root))
+  } catch (error) {
+    if (!(error instanceof SharedFilesError)) throw error
+    throw new GatewayError('ARTIFACT_INVALID', `the ${SHARED_FILES} of a version cannot be used: ${error.message}`)
   }
 }
 

@@ -19,6 +19,16 @@ export interface S3Listed {
   readonly modifiedMs: number
 }
 
+export interface S3PageRequest {
+  readonly bucket: string
+  readonly prefix: string
+  /** The `next` of the page before. */
+  readonly from?: string | undefined
+  /** Instead of `from`: the first key of the page is a greater one than this. */
+  readonly after?: string | undefined
+  readonly limit: number
+}
+
 export interface S3Page {
   /** In the order of their keys' bytes. */
   readonly objects: readonly S3Listed[]
@@ -46,17 +56,15 @@ export class S3 {
     this.#client = makeClient(options)
   }
 
-  /** One page of the objects whose keys begin with `prefix`, from `from` on (a `next` of the page before). */
-  async list(
-    { bucket, prefix, from, limit }: { bucket: string; prefix: string; from?: string | undefined; limit: number },
-    signal?: AbortSignal,
-  ): Promise<S3Page> {
+  /** One page of the objects whose keys begin with `prefix`. */
+  async list({ bucket, prefix, from, after, limit }: S3PageRequest, signal?: AbortSignal): Promise<S3Page> {
     const page = await ask(signal, (options) =>
       this.#client.send(
         new ListObjectsV2Command({
           Bucket: bucket,
           Prefix: prefix,
           ContinuationToken: from,
+          StartAfter: from === undefined ? after : undefined,
           MaxKeys: limit,
           // A key may hold characters that XML has no way to write.
           EncodingType: 'url',

@@ -18,6 +18,8 @@ export interface RemoteFile {
   readonly crc32?: string
   /** SageMaker's flat `<name>.tar.gz`, to be unpacked; then the version's files are those inside it. */
   readonly isArchive?: boolean
+  /** The object is named by its `sha256`, at this place only ever with these bytes, and other versions may have it too. */
+  readonly isShared?: boolean
 }
 
 export interface RemoteSource {

@@ -6,7 +6,7 @@ const WINDOW_MS = 5_000
 const SAMPLE_MS = 250
 
 export class ProgressMeter {
-  readonly #bytes: number
+  #bytes: number
   readonly #clock: Clock
   /** The oldest first; spans the window. */
   readonly #samples: Array<{ readonly at: number; readonly done: number }>
@@ -16,6 +16,11 @@ export class ProgressMeter {
     this.#bytes = bytes
     this.#clock = clock
     this.#samples = [{ at: clock.now(), done: 0 }]
+  }
+
+  /** How many bytes it will be, when that is known better than at the beginning. */
+  expect(bytes: number): void {
+    this.#bytes = bytes
   }
 
   /** Negative where something is fetched again. */

@@ -43,6 +43,6 @@ export class ReadFailure extends Error {
 }
 
 /** Whether a retry may go on where a read broke off: only what pins the object keeps two halves from being of different ones. */
-export function canResume(reader: ObjectReader, { etag, versionId }: RemoteFile): boolean {
-  return reader.ranges && (etag !== undefined || versionId !== undefined)
+export function canResume(reader: ObjectReader, { etag, versionId, isShared }: RemoteFile): boolean {
+  return reader.ranges && (etag !== undefined || versionId !== undefined || isShared === true)
 }

@@ -216,6 +216,7 @@ export class RemoteStore implements Store {
     const { staging, sourceOf } = this.#options
     const { files } = checked(version, await sourceOf(version, signal))
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0)
+    meter.expect(bytes)
     let hasMadeRoom = false
     let wasCorrupt = false
     for (;;) {
@@ -252,12 +253,15 @@ export class RemoteStore implements Store {
         reservation.wrote(done)
       }
       const own = { gate: this.#gate, digests: this.#digests, unpackedBytes: limits.unpackedBytes }
-      const parts = { reader, limits, clock, random, onBytes, ...own }
-      const { integrity, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
+      const parts = { reader, limits, clock, random, onBytes, shared: staging.shared, ...own }
+      const { integrity, copiedBytes, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
       const size = there.files.reduce((sum, file) => sum + file.bytes, 0)
       await place.complete({ sourceId: version.sourceId, bytes: size, integrity, files: there.files })
+      const sharedPaths = new Set(files.flatMap(({ path, isShared }) => (isShared === true ? [path] : [])))
+      await place.share(there.files.filter(({ path }) => sharedPaths.has(path)))
       this.#event('source.fetched', version, {
         bytes,
+        copiedBytes,
         files: there.files.length,
         integrity,
         ms: Math.round(clock.now() - began),

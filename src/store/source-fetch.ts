@@ -1,13 +1,15 @@
 /** Fetches the objects of one version into an empty folder and holds each against what is known of it. */
-import { join } from 'node:path'
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { RemoteFile } from '../domain/remote-source.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { CrcKind, Digests } from './digest-messages.ts'
 import type { DigestThread } from './digest-thread.ts'
 import type { DownloadParts } from './object-download.ts'
 import { downloadObject } from './object-download.ts'
+import type { SharedFiles } from './shared-files.ts'
 import type { FetchedFile, Integrity } from './source-record.ts'
-import { createFile, sealFile } from './staging-place.ts'
+import { createFile, READ_ONLY, sealFile } from './staging-place.ts'
 
 /** The bytes that arrived are not those that the registry knows. */
 export class CorruptObjectError extends Error {
@@ -16,6 +18,7 @@ export class CorruptObjectError extends Error {
 
 export interface FetchParts extends DownloadParts {
   readonly digests: DigestThread
+  readonly shared: SharedFiles
   onBytes(bytes: number): void
 }
 
@@ -23,6 +26,14 @@ export interface Fetched {
   /** In the order they were given. */
   readonly files: readonly FetchedFile[]
   readonly integrity: Integrity
+  /** Of them, what other sources here had. */
+  readonly copiedBytes: number
+}
+
+interface FetchedOne {
+  readonly file: FetchedFile
+  readonly integrity: Integrity
+  readonly isCopied: boolean
 }
 
 /** Objects of one version at a time: a folder of many small files is bound by round trips. */
@@ -58,15 +69,45 @@ export async function fetchFiles(
   either.throwIfAborted()
   const fetched = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const integrity = WEAKEST_FIRST.find((kind) => fetched.some((one) => one.integrity === kind)) ?? 'sha256'
-  return { files: fetched.map(({ file }) => file), integrity }
+  const copiedBytes = fetched.reduce((sum, { file, isCopied }) => sum + (isCopied ? file.bytes : 0), 0)
+  return { files: fetched.map(({ file }) => file), integrity, copiedBytes }
 }
 
-async function fetchFile(
-  file: RemoteFile,
+async function fetchFile(file: RemoteFile, dir: string, parts: FetchParts, signal: AbortSignal): Promise<FetchedOne> {
+  const { sha256, isShared } = file
+  if (isShared !== true || sha256 === undefined) return await download(file, dir, parts, signal)
+  const bring = async (): Promise<FetchedOne> => {
+    const copied = await copyShared(file, sha256, dir, parts)
+    if (copied !== undefined) return copied
+    const fetched = await download(file, dir, parts, signal)
+    await parts.shared.note(sha256, join(dir, file.path))
+    return fetched
+  }
+  return await parts.shared.inTurn(sha256, bring, signal)
+}
+
+/** Undefined when no source here has the bytes, or what it has is not them any more. */
+async function copyShared(
+  { path, bytes }: RemoteFile,
+  sha256: string,
   dir: string,
-  parts: FetchParts,
-  signal: AbortSignal,
-): Promise<{ readonly file: FetchedFile; readonly integrity: Integrity }> {
+  { shared, digests, onBytes }: FetchParts,
+): Promise<FetchedOne | undefined> {
+  const target = join(dir, path)
+  await mkdir(dirname(target), { recursive: true })
+  if (!(await shared.copy(sha256, target))) return undefined
+  const actual = await digests.begin(target, bytes, undefined).end(bytes)
+  if (actual.sha256 !== sha256) {
+    await rm(target)
+    await shared.forget(sha256)
+    return undefined
+  }
+  await chmod(target, READ_ONLY)
+  onBytes(bytes)
+  return { file: { path, bytes, sha256 }, integrity: 'sha256', isCopied: true }
+}
+
+async function download(file: RemoteFile, dir: string, parts: FetchParts, signal: AbortSignal): Promise<FetchedOne> {
   const { path, bytes } = file
   const target = await createFile(dir, path)
   const following = parts.digests.begin(join(dir, path), bytes, crcOf(file)?.kind)
@@ -79,7 +120,7 @@ async function fetchFile(
     const digests = await following.end(bytes)
     const integrity = verify(file, digests)
     await sealFile(join(dir, path), target)
-    return { file: { path, bytes, sha256: digests.sha256 }, integrity }
+    return { file: { path, bytes, sha256: digests.sha256 }, integrity, isCopied: false }
   } catch (error) {
     following.abandon()
     await target.close()

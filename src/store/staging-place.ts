@@ -11,7 +11,8 @@ import { SOURCE_BOUNDS } from '../domain/source-identity.ts'
 import { isSameTree, listTree, type TreeListing } from '../lib/file-tree.ts'
 import type { LiveLock } from '../lib/live-lock.ts'
 import type { DigestThread } from './digest-thread.ts'
-import { RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
+import type { SharedFiles } from './shared-files.ts'
+import { type FetchedFile, RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
 
 /** A complete source where it lies. */
 export interface FoundSource {
@@ -28,11 +29,12 @@ export interface PlaceParts {
   readonly lock: LiveLock
   /** Of the machine's run. */
   readonly bootId: string
+  readonly shared: SharedFiles
   readonly onComplete: (bytes: number) => void
 }
 
 const FILES = 'files'
-const READ_ONLY = 0o444
+export const READ_ONLY = 0o444
 /** Of a file that must not be there yet; a link at its name is not followed. */
 const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_RDWR
 
@@ -40,12 +42,14 @@ export class StagingPlace {
   readonly #path: string
   readonly #lock: LiveLock
   readonly #bootId: string
+  readonly #shared: SharedFiles
   readonly #onComplete: (bytes: number) => void
 
-  constructor({ path, lock, bootId, onComplete }: PlaceParts) {
+  constructor({ path, lock, bootId, shared, onComplete }: PlaceParts) {
     this.#path = path
     this.#lock = lock
     this.#bootId = bootId
+    this.#shared = shared
     this.#onComplete = onComplete
   }
 
@@ -82,8 +86,15 @@ export class StagingPlace {
     this.#onComplete(record.bytes)
   }
 
+  /** Others may copy these files from here on. */
+  async share(files: readonly FetchedFile[]): Promise<void> {
+    for (const { path, sha256 } of files) await this.#shared.note(sha256, join(this.#path, FILES, path))
+  }
+
   /** The record goes first: without it the rest is no source. */
   async remove(): Promise<void> {
+    const record = await readSourceRecord(this.#path)
+    await this.#shared.forgetWithin(join(this.#path, FILES), record?.files ?? [])
     await rm(join(this.#path, RECORD_FILE), { force: true })
     await rm(this.#path, { recursive: true, force: true })
   }

@@ -4,6 +4,7 @@
  *   <sourceId>/source.json    what was fetched, written last
  *   <sourceId>/files/         the files of the version, read-only
  *   <sourceId>.part/          being fetched; becomes <sourceId>/ by rename when it is whole
+ *   shared/<sha256>           a link to the file of a source that has these bytes (SharedFiles)
  *   <sourceId>.lock/          held by the process that fetches, uses or removes the source (LiveLock)
  *
  * Nothing of a source is written, removed or read by a process that does not hold its lock, so two never fetch the same one at once and
@@ -19,6 +20,7 @@ import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
 import { LiveLock } from '../lib/live-lock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
+import { SharedFiles } from './shared-files.ts'
 import { RECORD_FILE, readSourceRecord } from './source-record.ts'
 import { StagingPlace } from './staging-place.ts'
 
@@ -53,6 +55,7 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 const RUBBISH_AGE_MS = 3_600_000
 
 export class Staging {
+  readonly shared: SharedFiles
   readonly #options: StagingOptions
   /** Bytes of the complete sources seen so far; the folder decides what exists. */
   readonly #bytes = new Map<string, number>()
@@ -63,6 +66,7 @@ export class Staging {
 
   constructor(options: StagingOptions) {
     this.#options = options
+    this.shared = new SharedFiles(options.dir)
   }
 
   /**
@@ -177,7 +181,8 @@ export class Staging {
   async #place(sourceId: string, lock: LiveLock): Promise<StagingPlace> {
     this.#bootId ??= (await readFile(BOOT_ID, 'utf8').catch(() => randomUUID())).trim()
     const onComplete = (bytes: number): void => void this.#bytes.set(sourceId, bytes)
-    return new StagingPlace({ path: join(this.#options.dir, sourceId), lock, bootId: this.#bootId, onComplete })
+    const { shared } = this
+    return new StagingPlace({ path: join(this.#options.dir, sourceId), lock, bootId: this.#bootId, shared, onComplete })
   }
 
   /** @returns whether nobody held it, and it was done */

@@ -44,7 +44,7 @@ export async function bringFiles(
   try {
     const unpacked = await unpack(at, dir, { digests: parts.digests, maxBytes: parts.unpackedBytes }, signal)
     if (!unpacked.some(({ path }) => path === modelFile)) throw new ArchiveError(`it has no '${printable(modelFile)}'`)
-    return { files: unpacked, integrity: fetched.integrity }
+    return { ...fetched, files: unpacked }
   } catch (error) {
     // With nothing to hold the archive against, the archive itself is what tells that a byte is another.
     if (error instanceof ArchiveError && error.isDamaged && fetched.integrity === 'weak')
