@@ -34,7 +34,7 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
     case 'top':
       return (await import('./cli/top.ts')).topCommand(args, interrupts())
     case 'publish':
-      return (await import('./cli/publish.ts')).publishCommand(args, interrupts())
+      return (await import('./app/publish-command.ts')).publishCommand(args, interrupts())
     case undefined:
     case 'help':
     case '--help':

@@ -11,6 +11,7 @@ import type { BlobRef } from '../domain/artifact.ts'
 import { isGone } from '../lib/file-tree.ts'
 import { blobPath } from './layout.ts'
 import { digestWindow, RangeReader, withFile } from './range-reader.ts'
+import type { TensorSink } from './tensor-sink.ts'
 import type { ByteWindow } from './wire.ts'
 
 /** What this process wrote or digested itself, as `path:mtime:inode`: a blob that somebody left there is read once before it is used. */
@@ -20,7 +21,7 @@ const READ_ONLY = 0o444
 /** Up to here a tensor is held whole, in a buffer that is used again: fresh ones cost more in page faults than the reading. */
 const HOLD_BYTES = 4 * 1024 * 1024
 
-export class BlobStore {
+export class BlobStore implements TensorSink {
   readonly #cache: string
   readonly #staging: string
   readonly #written = new Map<string, BlobRef>()

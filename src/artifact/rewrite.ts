@@ -6,12 +6,12 @@
 
 import { createHash } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
-import type { BlobStore } from './blob-store.ts'
 import { writeAll } from './blob-store.ts'
 import type { ExternalWindows } from './external-windows.ts'
 import { blobPath } from './layout.ts'
 import { ATTRIBUTE, DATA_LOCATION_EXTERNAL, ENTRY, FUNCTION, GRAPH, MODEL, NODE, TENSOR } from './onnx-fields.ts'
 import { RangeReader } from './range-reader.ts'
+import type { TensorSink } from './tensor-sink.ts'
 import { rawFromTyped } from './typed-data.ts'
 import type { TensorHeader } from './walk-tensor.ts'
 import { readTensor } from './walk-tensor.ts'
@@ -20,7 +20,7 @@ import { FieldCursor, WIRE } from './wire.ts'
 import { bytesField, PieceList, textField, varintField } from './wire-write.ts'
 
 export interface MovePlan {
-  readonly blobs: BlobStore
+  readonly blobs: TensorSink
   /** Tensors of fewer bytes stay in the graph: a mapping of its own costs more than it shares. */
   readonly minBytes: number
   /** Data files that the graph refers to, by location. */

@@ -57,8 +57,11 @@ export interface ModelFacts {
   readonly batchHazards: readonly string[]
 }
 
+/** Judges where tensors say that their values lie. */
+type ExternalCheck = Pick<ExternalFiles, 'check'>
+
 /** @throws GatewayError ARTIFACT_INVALID */
-export function walkModel(window: ByteWindow, files: ExternalFiles, limits: WalkLimits): ModelFacts {
+export function walkModel(window: ByteWindow, files: ExternalCheck, limits: WalkLimits): ModelFacts {
   try {
     return new ModelWalk(window, files, limits).walk()
   } catch (error) {
@@ -87,7 +90,7 @@ interface GraphScope {
 
 class ModelWalk {
   readonly #window: ByteWindow
-  readonly #files: ExternalFiles
+  readonly #files: ExternalCheck
   readonly #limits: WalkLimits
   readonly #operators = new Map<string, number>()
   readonly #functions = new FunctionCalls()
@@ -96,7 +99,7 @@ class ModelWalk {
   #tensorBytes = 0
   #hasBodies = false
 
-  constructor(window: ByteWindow, files: ExternalFiles, limits: WalkLimits) {
+  constructor(window: ByteWindow, files: ExternalCheck, limits: WalkLimits) {
     this.#window = window
     this.#files = files
     this.#limits = limits

@@ -1,6 +1,7 @@
 /** The arguments of `modelmux publish`. */
 import { parseArgs } from 'node:util'
 import { aliasProblem, isVersion } from '../domain/model-ref.ts'
+import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Folder, s3FolderProblem } from '../domain/s3-uri.ts'
 import { UsageError } from './usage-error.ts'
 
@@ -15,17 +16,22 @@ export interface PublishFlags {
   readonly aliases: readonly string[]
   /** Another version of the same number may be there. */
   readonly replaces: boolean
+  readonly sharesBlobs: boolean
+  /** The models folder around the version, where it is said. */
+  readonly root: S3Folder | undefined
   readonly isJson: boolean
   readonly configFile: string | undefined
   readonly printsHelp: boolean
 }
 
-export const PUBLISH_FLAGS = ['alias', 'replace', 'config', 'json', 'help'] as const
+export const PUBLISH_FLAGS = ['alias', 'replace', 'share-blobs', 'root', 'config', 'json', 'help'] as const
 
 export const PUBLISH_HELP = `modelmux publish DIR s3://bucket/prefix/NAME/VERSION: upload a version of a model
 
   --alias ALIAS      name the version by this alias afterwards; may be given more than once
   --replace          replace a version of that number that has other files
+  --share-blobs      upload big tensors once for all versions of the models folder: a fine-tune of a known model sends what differs
+  --root PLACE       models folder that the server serves, as in s3://bucket/prefix; without it the configuration's store.models
   --config FILE      configuration file with the endpoint (store.s3; MODELMUX_STORE_S3_ENDPOINT and the like work too)
   --json             print what was done as one line of JSON, and no progress
   --help             print this text, and end
@@ -41,6 +47,8 @@ const NONE = {
   version: '',
   aliases: [],
   replaces: false,
+  sharesBlobs: false,
+  root: undefined,
   isJson: false,
   configFile: undefined,
 }
@@ -73,10 +81,27 @@ export function parsePublishFlags(args: readonly string[]): PublishFlags {
     version,
     aliases,
     replaces: values.replace ?? false,
+    sharesBlobs: values['share-blobs'] ?? false,
+    root: values.root === undefined ? undefined : rootOf(values.root, { bucket, prefix }),
     isJson: values.json ?? false,
     configFile: values.config,
     printsHelp: false,
   }
+}
+
+function rootOf(text: string, target: S3Folder): S3Folder {
+  const problem = s3FolderProblem(text)
+  if (problem !== undefined) throw new UsageError(`--root ${text}: ${problem}; expected s3://bucket/prefix`)
+  const root = parseS3Folder(text)
+  if (!isAround(root, target)) throw new UsageError(`--root ${text} is not around the place of the version`)
+  return root
+}
+
+/** Whether a version may be one of a models folder: it has the name of a model between. */
+export function isAround(root: S3Folder, { bucket, prefix }: S3Folder): boolean {
+  return (
+    root.bucket === bucket && prefix.startsWith(root.prefix) && prefix.slice(root.prefix.length).split('/').length > 2
+  )
 }
 
 function parsed(args: readonly string[]) {
@@ -87,6 +112,8 @@ function parsed(args: readonly string[]) {
       options: {
         alias: { type: 'string', multiple: true },
         replace: { type: 'boolean' },
+        'share-blobs': { type: 'boolean' },
+        root: { type: 'string' },
         config: { type: 'string' },
         json: { type: 'boolean' },
         help: { type: 'boolean' },

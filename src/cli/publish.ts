@@ -2,14 +2,17 @@
 import type { WriteStream } from 'node:tty'
 import { ConfigError } from '../config/config-error.ts'
 import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import type { TerminalFacts } from '../config/terminal.ts'
 import { terminalFacts } from '../config/terminal.ts'
-import { s3Location } from '../domain/s3-uri.ts'
+import { isS3Uri, parseS3Folder, type S3Folder, s3Location } from '../domain/s3-uri.ts'
+import type { SplitModelFile } from '../domain/split-model.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
+import { sumBytes } from './local-version.ts'
 import { ProgressLine } from './progress-line.ts'
-import { PUBLISH_HELP, type PublishFlags, parsePublishFlags } from './publish-flags.ts'
+import { isAround, PUBLISH_HELP, type PublishFlags, parsePublishFlags } from './publish-flags.ts'
 import type { Published } from './publish-s3.ts'
 import { visible } from './text.ts'
 import { UsageError } from './usage-error.ts'
@@ -19,6 +22,10 @@ export interface PublishStreams {
   readonly errors: WriteStream
   readonly facts: TerminalFacts
   readonly clock: Clock
+}
+
+export interface PublishMeans extends PublishStreams {
+  readonly split: SplitModelFile
 }
 
 const FAILED = 1
@@ -33,13 +40,13 @@ const LIMITS = { attempts: 5, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANS
 export async function publishCommand(
   args: readonly string[],
   interrupt: AbortSignal,
-  streams: PublishStreams = standardStreams(),
+  means: PublishMeans,
 ): Promise<number> {
-  const { output, errors } = streams
+  const { output, errors } = means
   try {
     const flags = parsePublishFlags(args)
     if (flags.printsHelp) output.write(PUBLISH_HELP)
-    else output.write(report(flags, await publish(flags, interrupt, streams)))
+    else output.write(report(flags, await publish(flags, interrupt, means)))
     return 0
   } catch (error) {
     if (error instanceof UsageError || error instanceof ConfigError) {
@@ -56,10 +63,13 @@ export async function publishCommand(
 async function publish(
   flags: PublishFlags,
   signal: AbortSignal,
-  { errors, facts, clock }: PublishStreams,
+  { errors, facts, clock, split }: PublishMeans,
 ): Promise<Published> {
   const file = flags.configFile === undefined ? {} : { configFile: flags.configFile }
-  const { endpoint, region, pathStyle } = loadConfig({ flags: { fields: [], ...file }, folders: 'ignore' }).store.s3
+  const config = loadConfig({ flags: { fields: [], ...file }, folders: 'ignore' })
+  const { endpoint, region, pathStyle } = config.store.s3
+  const { maxNodes, extraDomains } = config.artifact
+  const share = flags.sharesBlobs ? { share: { root: rootOf(flags, config), split, maxNodes, extraDomains } } : {}
   // The SDK takes a tenth of a second: a mistyped command is answered without.
   const [{ S3 }, { S3Writer }, { publishToS3 }] = await Promise.all([
     import('../clients/s3.ts'),
@@ -74,7 +84,7 @@ async function publish(
     const onProgress = ({ step, bytesDone, bytes }: { step: string; bytesDone: number; bytes: number }) => {
       if (!flags.isJson) line.show(step, bytesDone, bytes)
     }
-    return await publishToS3(s3, writer, { ...flags, onProgress }, signal)
+    return await publishToS3(s3, writer, { ...flags, ...share, onProgress }, signal)
   } finally {
     line.clear()
     s3.close()
@@ -82,25 +92,32 @@ async function publish(
   }
 }
 
-function report(flags: PublishFlags, { files, removed, movedAliases }: Published): string {
+/** Blobs are looked for where the server looks. @throws UsageError when nothing says where that is */
+function rootOf(flags: PublishFlags, { store }: Config): S3Folder {
+  if (flags.root !== undefined) return flags.root
+  const configured = isS3Uri(store.models) ? parseS3Folder(store.models) : undefined
+  if (configured !== undefined && isAround(configured, flags)) return configured
+  throw new UsageError(
+    '--share-blobs wants the models folder that the server serves, as in --root s3://bucket/prefix, or the configuration of that server',
+  )
+}
+
+function report(flags: PublishFlags, { files, shared, removed, movedAliases }: Published): string {
   const place = s3Location(flags.bucket, flags.prefix)
-  const uploaded = files.filter(({ isUploaded }) => isUploaded)
-  const bytes = sum(files)
-  const uploadedBytes = sum(uploaded)
+  const uploaded = [...files, ...shared].filter(({ isUploaded }) => isUploaded)
+  const bytes = sumBytes(files) + sumBytes(shared)
+  const uploadedBytes = sumBytes(uploaded)
   if (flags.isJson)
-    return `${JSON.stringify({ place, version: flags.version, bytes, uploadedBytes, files, removed, movedAliases })}\n`
+    return `${JSON.stringify({ place, version: flags.version, bytes, uploadedBytes, files, shared, removed, movedAliases })}\n`
+  const all = `${files.length + shared.length} files`
   const lines = [
     uploaded.length === 0
-      ? `${place} was there already, ${files.length} files of ${formatByteSize(bytes)}`
-      : `published ${place}: ${uploaded.length} of ${files.length} files uploaded, ${formatByteSize(uploadedBytes)} of ${formatByteSize(bytes)}`,
+      ? `${place} was there already, ${all} of ${formatByteSize(bytes)}`
+      : `published ${place}: ${uploaded.length} of ${all} uploaded, ${formatByteSize(uploadedBytes)} of ${formatByteSize(bytes)}`,
     ...removed.map((path) => `removed ${path}`),
     ...movedAliases.map((alias) => `alias ${alias} names version ${flags.version}`),
   ]
   return `${lines.map(visible).join('\n')}\n`
-}
-
-function sum(files: readonly { readonly bytes: number }[]): number {
-  return files.reduce((total, { bytes }) => total + bytes, 0)
 }
 
 /** Errors that are about the place, the folder or the connection, not about this program. */
@@ -108,6 +125,7 @@ function isExpected(error: unknown): error is Error {
   return error instanceof Error && ['S3Error', 'NotPublishableError', 'VersionExistsError'].includes(error.name)
 }
 
-function standardStreams(): PublishStreams {
+/** Of this process. */
+export function standardStreams(): PublishStreams {
   return { output: process.stdout, errors: process.stderr, facts: terminalFacts(), clock: systemClock }
 }

@@ -20,9 +20,11 @@ import type { S3ObjectName, S3Options } from './s3-client.ts'
 import { ask, makeClient } from './s3-client.ts'
 import { S3Error } from './s3-error.ts'
 
-/** A file to upload. */
+/** A file to upload, or a stretch of one. */
 export interface UploadedFile {
   readonly file: FileHandle
+  /** The first byte; 0 when it is not said. */
+  readonly from?: number
   readonly bytes: number
   /** Hex. */
   readonly sha256: string
@@ -36,6 +38,11 @@ const MAX_PARTS = 10_000
 const PARALLEL_PARTS = 4
 const ABANDON_TRIES = 10
 const ABANDON_PAUSE_MS = 100
+
+/** What has to be there: the object with that ETag; null: none. */
+interface Over {
+  readonly etag: string | null
+}
 
 interface Part {
   readonly PartNumber: number
@@ -53,14 +60,14 @@ export class S3Writer {
   }
 
   /**
-   * Writes a small object. `etag`: only over that very object; null: only where there is none.
+   * Writes a small object.
    * @throws S3Error `replaced` when something else is there
    */
   async put(
     { bucket, key }: S3ObjectName,
     body: Uint8Array,
     sha256: string,
-    { over, signal }: { readonly over?: { readonly etag: string | null }; readonly signal?: AbortSignal } = {},
+    { over, signal }: { readonly over?: Over; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
     await ask(signal, (options) =>
       this.#client.send(
@@ -70,17 +77,24 @@ export class S3Writer {
           Body: body,
           Metadata: { sha256 },
           ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
-          ...(over === undefined ? {} : over.etag === null ? { IfNoneMatch: '*' } : { IfMatch: over.etag }),
+          ...condition(over),
         }),
         options,
       ),
     )
   }
 
-  /** Writes an object from a file, which must not change meanwhile. What a failed upload left behind is removed. */
-  async upload(name: S3ObjectName, upload: UploadedFile, signal?: AbortSignal): Promise<void> {
+  /**
+   * Writes an object from a file, which must not change meanwhile. What a failed upload left behind is removed.
+   * @throws S3Error `replaced` where `over` (as for `put`) is not what is there
+   */
+  async upload(name: S3ObjectName, upload: UploadedFile, signal?: AbortSignal, over?: Over): Promise<void> {
     if (upload.bytes <= MIN_PART_BYTES) {
-      await this.put(name, await piece(upload, 0, upload.bytes), upload.sha256, signal === undefined ? {} : { signal })
+      const body = await piece(upload, 0, upload.bytes)
+      await this.put(name, body, upload.sha256, {
+        ...(over === undefined ? {} : { over }),
+        ...(signal === undefined ? {} : { signal }),
+      })
       upload.onBytes(upload.bytes)
       return
     }
@@ -108,6 +122,7 @@ export class S3Writer {
             UploadId,
             ChecksumType: 'FULL_OBJECT',
             MultipartUpload: { Parts: parts },
+            ...condition(over),
           }),
           options,
         ),
@@ -193,11 +208,16 @@ export class S3Writer {
   }
 }
 
+function condition(over: Over | undefined): { readonly IfNoneMatch?: string; readonly IfMatch?: string } {
+  if (over === undefined) return {}
+  return over.etag === null ? { IfNoneMatch: '*' } : { IfMatch: over.etag }
+}
+
 /** @throws S3Error `refused` when the file is shorter by now */
-async function piece({ file, bytes }: UploadedFile, from: number, to: number): Promise<Buffer> {
+async function piece({ file, from: start = 0, bytes }: UploadedFile, from: number, to: number): Promise<Buffer> {
   const body = Buffer.alloc(Math.min(to, bytes) - from)
   for (let done = 0; done < body.length; ) {
-    const { bytesRead } = await file.read(body, done, body.length - done, from + done)
+    const { bytesRead } = await file.read(body, done, body.length - done, start + from + done)
     if (bytesRead === 0) throw new S3Error('refused', 'the file became shorter while it was uploaded')
     done += bytesRead
   }

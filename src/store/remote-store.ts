@@ -257,8 +257,6 @@ export class RemoteStore implements Store {
       const { integrity, copiedBytes, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
       const size = there.files.reduce((sum, file) => sum + file.bytes, 0)
       await place.complete({ sourceId: version.sourceId, bytes: size, integrity, files: there.files })
-      const sharedPaths = new Set(files.flatMap(({ path, isShared }) => (isShared === true ? [path] : [])))
-      await place.share(there.files.filter(({ path }) => sharedPaths.has(path)))
       this.#event('source.fetched', version, {
         bytes,
         copiedBytes,

@@ -91,8 +91,9 @@ async function copyShared(
   { path, bytes }: RemoteFile,
   sha256: string,
   dir: string,
-  { shared, digests, onBytes }: FetchParts,
+  parts: FetchParts,
 ): Promise<FetchedOne | undefined> {
+  const { shared, digests } = parts
   const target = join(dir, path)
   await mkdir(dirname(target), { recursive: true })
   if (!(await shared.copy(sha256, target))) return undefined
@@ -103,7 +104,7 @@ async function copyShared(
     return undefined
   }
   await chmod(target, READ_ONLY)
-  onBytes(bytes)
+  parts.onBytes(bytes)
   return { file: { path, bytes, sha256 }, integrity: 'sha256', isCopied: true }
 }
 

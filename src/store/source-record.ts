@@ -28,6 +28,10 @@ export interface SourceRecord {
 const INTEGRITIES: ReadonlySet<unknown> = new Set<Integrity>(['sha256', 'crc64nvme', 'crc32', 'weak'])
 
 export const RECORD_FILE = 'source.json'
+/** Beside the record: the folder of the files. */
+export const FILES = 'files'
+/** Ends the name of a source's folder while it is fetched. */
+export const PART = '.part'
 /** A record of 10,000 files is 2 MB. */
 const MAX_RECORD_BYTES = 16 * 2 ** 20
 

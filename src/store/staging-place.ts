@@ -12,7 +12,7 @@ import { isSameTree, listTree, type TreeListing } from '../lib/file-tree.ts'
 import type { LiveLock } from '../lib/live-lock.ts'
 import type { DigestThread } from './digest-thread.ts'
 import type { SharedFiles } from './shared-files.ts'
-import { type FetchedFile, RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
+import { FILES, PART, RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
 
 /** A complete source where it lies. */
 export interface FoundSource {
@@ -33,7 +33,6 @@ export interface PlaceParts {
   readonly onComplete: (bytes: number) => void
 }
 
-const FILES = 'files'
 export const READ_ONLY = 0o444
 /** Of a file that must not be there yet; a link at its name is not followed. */
 const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_RDWR
@@ -86,11 +85,6 @@ export class StagingPlace {
     this.#onComplete(record.bytes)
   }
 
-  /** Others may copy these files from here on. */
-  async share(files: readonly FetchedFile[]): Promise<void> {
-    for (const { path, sha256 } of files) await this.#shared.note(sha256, join(this.#path, FILES, path))
-  }
-
   /** The record goes first: without it the rest is no source. */
   async remove(): Promise<void> {
     const record = await readSourceRecord(this.#path)
@@ -128,7 +122,7 @@ export class StagingPlace {
   }
 
   get #part(): string {
-    return `${this.#path}.part`
+    return `${this.#path}${PART}`
   }
 }
 

@@ -15,6 +15,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
+  ListObjectsV2Command,
   NoSuchKey,
   PutBucketVersioningCommand,
   PutObjectCommand,
@@ -121,12 +122,22 @@ export class S3Server {
   /** Content of an object as text; undefined when there is none. */
   async text(bucket: string, key: string): Promise<string | undefined> {
     try {
-      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      return await Body?.transformToString()
+      return (await this.bytes(bucket, key)).toString()
     } catch (error) {
       if (error instanceof NoSuchKey) return undefined
       throw error
     }
+  }
+
+  async bytes(bucket: string, key: string): Promise<Buffer> {
+    const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+    return Buffer.from((await Body?.transformToByteArray()) ?? [])
+  }
+
+  /** Keys below a prefix, up to a thousand. */
+  async keys(bucket: string, prefix = ''): Promise<string[]> {
+    const { Contents = [] } = await this.#client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }))
+    return Contents.map(({ Key = '' }) => Key)
   }
 
   /** Uploads in parts that were begun and neither completed nor aborted. */

@@ -10,14 +10,15 @@ const FOLDER = { bucket: 'models', prefix: 'prod/' }
 const NEVER = new AbortController().signal
 
 /** A bucket with keys in the order given, as many a page as are asked for. */
-function bucketOf(keys: readonly string[]): { list: ListPage; calls: () => number } {
+function bucketOf(keys: readonly string[], knowsAfter = true): { list: ListPage; calls: () => number } {
   let calls = 0
   return {
     calls: () => calls,
-    list: ({ prefix, from, limit }) => {
+    list: ({ prefix, from, after, limit }) => {
       calls++
       const all = keys.length > 10_000 ? keys : keys.filter((key) => key.startsWith(prefix))
-      const start = from === undefined ? 0 : Number(from)
+      const start =
+        from !== undefined ? Number(from) : knowsAfter ? all.filter((key) => key <= (after ?? '')).length : 0
       const objects = all
         .slice(start, start + limit)
         .map((key): S3Listed => ({ key, bytes: 1, etag: '"1"', modifiedMs: 0 }))
@@ -44,6 +45,23 @@ describe('a listing by folders of the first level', () => {
   it('does not take a list for one that is out of order, nor a part of too many objects for all', async () => {
     await assert.rejects(groupsOf(['prod/a/1', 'prod/b/1', 'prod/a/2']), /not list objects in the order/)
     await assert.rejects(groupsOf(['prod/a', 'prod/b', 'prod/c'], 2), /more than 2 objects/)
+  })
+
+  it('passes by what begins with a dot, in one call where the server can begin behind it', async () => {
+    const blobs = Array.from({ length: 5000 }, (_, index) => `prod/.blobs/${String(index).padStart(5, '0')}`)
+    const keys = ['prod/-odd/1', ...blobs, 'prod/.hidden', 'prod/a/1', 'prod/b/1']
+    for (const [knowsAfter, wanted] of [
+      [true, 2],
+      [false, 7],
+    ] as const) {
+      const { list, calls } = bucketOf(keys, knowsAfter)
+      const groups: string[] = []
+      for await (const group of listGroups(list, FOLDER, 1e6, NEVER))
+        groups.push(group.map(({ path }) => path).join(' '))
+      assert.deepEqual([groups.at(-2), groups.at(-1)], ['a/1', 'b/1'])
+      assert.ok(groups.every((group) => !group.startsWith('.')))
+      assert.equal(calls(), wanted)
+    }
   })
 
   it('gives up on a path with more objects than a few pages', async () => {

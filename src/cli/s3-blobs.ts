@@ -1,0 +1,84 @@
+/** Brings blobs to where the versions of a models folder share them. What is there stays; two that bring the same one do no harm. */
+import type { S3 } from '../clients/s3.ts'
+import { S3Error } from '../clients/s3-error.ts'
+import type { S3Writer } from '../clients/s3-writer.ts'
+import type { S3Folder } from '../domain/s3-uri.ts'
+import { blobKey } from '../domain/shared-blobs.ts'
+import { Semaphore } from '../lib/semaphore.ts'
+import { type LocalFile, withFile } from './local-version.ts'
+
+/** Many tensors are small: round trips are what they cost. */
+const PARALLEL_HEADS = 8
+const PARALLEL_UPLOADS = 4
+
+interface MissingBlob {
+  readonly blob: LocalFile
+  /** Of what is there under its name and is not it. */
+  readonly etag: string | null
+}
+
+/** Those of the blobs that are not there. @throws S3Error, the signal's reason */
+export async function missingBlobs(
+  s3: S3,
+  root: S3Folder,
+  blobs: readonly LocalFile[],
+  signal: AbortSignal,
+): Promise<MissingBlob[]> {
+  const found = await eachOf(blobs, PARALLEL_HEADS, signal, async (blob): Promise<MissingBlob[]> => {
+    const name = { bucket: root.bucket, key: blobKey(root, blob.sha256) }
+    try {
+      const { bytes, sha256, etag } = await s3.head(name, signal)
+      return bytes === blob.bytes && sha256 === blob.sha256 ? [] : [{ blob, etag }]
+    } catch (error) {
+      if (error instanceof S3Error && error.kind === 'not-found') return [{ blob, etag: null }]
+      throw error
+    }
+  })
+  return found.flat()
+}
+
+/** @throws S3Error, the signal's reason */
+export async function uploadBlobs(
+  writer: S3Writer,
+  root: S3Folder,
+  missing: readonly MissingBlob[],
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await eachOf(missing, PARALLEL_UPLOADS, signal, async ({ blob, etag }) => {
+    const { bytes, sha256, from } = blob
+    const name = { bucket: root.bucket, key: blobKey(root, sha256) }
+    await withFile(blob.file, async (file) => {
+      try {
+        await writer.upload(name, { file, from, bytes, sha256, onBytes }, signal, { etag })
+      } catch (error) {
+        // Somebody else was faster with the same bytes.
+        if (!(error instanceof S3Error) || error.kind !== 'replaced') throw error
+      }
+    })
+  })
+}
+
+/** In the order of `items`. All have ended when it rejects. */
+async function eachOf<T, R>(
+  items: readonly T[],
+  limit: number,
+  signal: AbortSignal,
+  task: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const turns = new Semaphore(limit)
+  const failed = new AbortController()
+  const either = AbortSignal.any([signal, failed.signal])
+  const running = items.map((item) =>
+    turns.use(async () => {
+      try {
+        return await task(item)
+      } catch (error) {
+        failed.abort(error)
+        throw error
+      }
+    }, either),
+  )
+  await Promise.allSettled(running)
+  return await Promise.all(running)
+}
