@@ -79,6 +79,12 @@ const version = z
     }),
   )
 
+export interface MlflowRun {
+  readonly runId: string
+  /** Where files of the run are to be put: hostile text, see `artifactPlaceOf`. */
+  readonly artifactUri: string
+}
+
 export const modelAnswer = z.object({ registered_model: model }).transform((answer) => answer.registered_model)
 export const versionAnswer = z.object({ model_version: version }).transform((answer) => answer.model_version)
 export const modelsAnswer = z
@@ -89,3 +95,12 @@ export const versionsAnswer = z
   .transform(({ model_versions: versions, next_page_token: next }) => ({ versions: versions ?? [], next }))
 export const uriAnswer = z.object({ artifact_uri: z.string().min(1) }).transform((answer) => answer.artifact_uri)
 export const anyAnswer = z.unknown().transform(() => undefined)
+export const experimentAnswer = z
+  .object({ experiment: z.object({ experiment_id: int64.transform(String) }) })
+  .transform((answer) => answer.experiment.experiment_id)
+export const newExperimentAnswer = z
+  .object({ experiment_id: int64.transform(String) })
+  .transform((answer) => answer.experiment_id)
+export const runAnswer = z
+  .object({ run: z.object({ info: z.object({ run_id: z.string().min(1), artifact_uri: z.string().min(1) }) }) })
+  .transform(({ run: { info } }): MlflowRun => ({ runId: info.run_id, artifactUri: info.artifact_uri }))

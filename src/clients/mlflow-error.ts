@@ -22,12 +22,19 @@ export type MlflowErrorKind =
 export class MlflowError extends Error {
   override readonly name = 'MlflowError'
   readonly kind: MlflowErrorKind
+  /** The server's code word. */
+  readonly word: string | undefined
   /** When the server asked to come back, from then. */
   readonly retryAfterMs: number | undefined
 
-  constructor(kind: MlflowErrorKind, message: string, retryAfterMs?: number) {
+  constructor(
+    kind: MlflowErrorKind,
+    message: string,
+    { word, retryAfterMs }: { readonly word?: string | undefined; readonly retryAfterMs?: number | undefined } = {},
+  ) {
     super(message)
     this.kind = kind
+    this.word = word
     this.retryAfterMs = retryAfterMs
   }
 }
@@ -56,11 +63,10 @@ export function answeredError(status: number, body: string, retryAfterMs?: numbe
   const word = codeWordOf(body)
   const kind = (word === undefined ? undefined : KINDS[word]) ?? kindOf(status, word !== undefined)
   const hint = status >= 300 && status < 400 ? ': redirects are not followed' : ''
-  return new MlflowError(
-    kind,
-    `MLflow answered ${status}${word === undefined ? '' : ` ${word}`}${hint}`,
-    kind === 'slow-down' || kind === 'unavailable' ? retryAfterMs : undefined,
-  )
+  return new MlflowError(kind, `MLflow answered ${status}${word === undefined ? '' : ` ${word}`}${hint}`, {
+    word,
+    retryAfterMs: kind === 'slow-down' || kind === 'unavailable' ? retryAfterMs : undefined,
+  })
 }
 
 /** Any value that a call threw before it had an answer. @throws the signal's reason when that is why the call ended */

@@ -2,8 +2,10 @@
  * HTTP to one MLflow server: credentials and workspace on every request, bounded answers, deadlines, repeats within a budget. It goes
  * where the operator said and nowhere else: redirects are not followed.
  */
+import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { Agent } from 'undici'
+import type { HttpCredentials, HttpTls } from '../domain/http-identity.ts'
 import { type BackoffOptions, fullJitterMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { pause } from '../lib/clock.ts'
@@ -12,25 +14,12 @@ import { AddressRefusedError, guardedConnector } from './address-guard.ts'
 import { keepAddresses } from './kept-addresses.ts'
 import { answeredError, asMlflowError, MlflowError } from './mlflow-error.ts'
 
-export type MlflowCredentials =
-  | { readonly kind: 'basic'; readonly user: string; readonly password: string }
-  | { readonly kind: 'bearer'; readonly token: string }
-
-export interface MlflowTls {
-  /** Any certificate is taken. */
-  readonly isInsecure: boolean
-  /** PEM of the authorities to believe instead of the usual ones. */
-  readonly authorities?: string | undefined
-  /** PEM of a certificate and its key, with which this side shows who it is. */
-  readonly clientCertificate?: string | undefined
-}
-
 export interface MlflowHttpOptions {
   /** `http://host:5000`, also with a path before the API's own. */
   readonly uri: string
-  readonly credentials?: MlflowCredentials | undefined
+  readonly credentials?: HttpCredentials | undefined
   readonly workspace?: string | undefined
-  readonly tls?: MlflowTls | undefined
+  readonly tls?: HttpTls | undefined
   readonly limits?: Partial<MlflowLimits>
   readonly clock: Clock
   /** In [0, 1). */
@@ -77,11 +66,15 @@ export interface MlflowStream {
   /** As the server says; undefined where it does not. */
   readonly bytes: number | undefined
   readonly chunks: AsyncIterable<Uint8Array>
+  /** Ends it unread. */
+  cancel(): Promise<void>
 }
 
 const API = '/api/2.0/'
 /** What is read of an answer that is an error. */
 const ERROR_BYTES = 64 * 1024
+/** The deadline of the try says when. */
+const UNTIMED = { headersTimeout: 0, bodyTimeout: 0 }
 const RETRIES = { perCall: 0.1, most: 5 }
 /** Of what was written in vain: whoever asks again later has this long to wait at most. */
 const RETRY_AFTER_CAP_MS = 600_000
@@ -99,11 +92,10 @@ export class MlflowHttp {
     this.#limits = { ...MLFLOW_LIMITS, ...options.limits }
     this.#base = new URL(options.uri)
     this.#headers = headersOf(options)
-    const { connectMs, maxConnections, streamIdleMs } = this.#limits
+    const { connectMs, maxConnections } = this.#limits
     const { isInsecure = false, authorities: ca, clientCertificate } = options.tls ?? {}
     this.#agent = new Agent({
       connections: maxConnections,
-      bodyTimeout: streamIdleMs,
       connect: guardedConnector({
         lookup: keepAddresses(options.clock),
         // The operator named the server.
@@ -134,7 +126,7 @@ export class MlflowHttp {
       )
       try {
         const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
-        const answer = await this.#send(call, { signal: either, headersTimeout: 0, bodyTimeout: 0 })
+        const answer = await this.#request(call, UNTIMED, either)
         const text = await this.#textOf(answer, this.#limits.maxAnswerBytes)
         if (answer.statusCode !== 200) throw answeredError(answer.statusCode, text, this.#retryAfter(answer))
         return parsed(text)
@@ -150,10 +142,29 @@ export class MlflowHttp {
   /** The body that a call is answered with, tried once: who reads it begins again. @throws MlflowError, or the signal's reason */
   async stream(call: Call, signal?: AbortSignal): Promise<MlflowStream> {
     try {
-      const answer = await this.#send(call, { signal, headersTimeout: this.#limits.streamAnswerMs })
+      const { streamAnswerMs: headersTimeout, streamIdleMs: bodyTimeout } = this.#limits
+      const answer = await this.#request(call, { headersTimeout, bodyTimeout }, signal)
       if (answer.statusCode !== 200)
         throw answeredError(answer.statusCode, await this.#textOf(answer, ERROR_BYTES), this.#retryAfter(answer))
-      return { bytes: lengthOf(answer), chunks: chunksOf(answer, signal) }
+      const cancel = (): Promise<void> => answer.body.dump({ limit: 0 }).catch(() => undefined)
+      return { bytes: lengthOf(answer), chunks: chunksOf(answer, signal), cancel }
+    } catch (error) {
+      throw failed(error, signal)
+    }
+  }
+
+  /** Sends the bytes of a file, tried once: they may come from where they can be read once. @throws MlflowError, or the signal's reason */
+  async send(call: Call, body: Readable | Uint8Array, bytes: number, signal?: AbortSignal): Promise<void> {
+    try {
+      const answer = await this.#agent.request({
+        ...this.#target(call),
+        headers: { ...this.#headers, 'content-type': 'application/octet-stream', 'content-length': `${bytes}` },
+        body,
+        headersTimeout: this.#limits.streamAnswerMs,
+        signal: signal ?? null,
+      })
+      const text = await this.#textOf(answer, ERROR_BYTES)
+      if (answer.statusCode !== 200) throw answeredError(answer.statusCode, text, this.#retryAfter(answer))
     } catch (error) {
       throw failed(error, signal)
     }
@@ -181,27 +192,31 @@ export class MlflowHttp {
     }
   }
 
-  async #send(
-    { method, path, query, body }: Call,
-    options: {
-      readonly signal?: AbortSignal | undefined
-      readonly headersTimeout: number
-      readonly bodyTimeout?: number
-    },
+  async #request(
+    call: Call,
+    limits: { readonly headersTimeout: number; readonly bodyTimeout: number },
+    signal: AbortSignal | undefined,
   ): Promise<Dispatcher.ResponseData> {
+    const { body } = call
+    return await this.#agent.request({
+      ...this.#target(call),
+      headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...limits,
+      signal: signal ?? null,
+    })
+  }
+
+  #target({
+    method,
+    path,
+    query,
+  }: Call): Pick<Dispatcher.RequestOptions, 'method' | 'path'> & { readonly origin: string } {
     const search = new URLSearchParams()
     for (const [name, value] of Object.entries(query ?? {})) if (value !== undefined) search.set(name, value)
     const prefix = this.#base.pathname.replace(/\/$/, '')
-    return await this.#agent.request({
-      origin: this.#base.origin,
-      path: `${prefix}${API}${path}${search.size === 0 ? '' : `?${search.toString()}`}`,
-      method,
-      headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      headersTimeout: options.headersTimeout,
-      ...(options.bodyTimeout === undefined ? {} : { bodyTimeout: options.bodyTimeout }),
-      signal: options.signal ?? null,
-    })
+    const tail = search.size === 0 ? '' : `?${search.toString()}`
+    return { origin: this.#base.origin, path: `${prefix}${API}${path}${tail}`, method }
   }
 
   async #textOf({ body }: Dispatcher.ResponseData, maxBytes: number): Promise<string> {

@@ -3,8 +3,18 @@
  * signal's reason. Names and URIs that it answers with are text that anybody with write access may have set.
  */
 import type { z } from 'zod'
-import type { MlflowModel, MlflowVersion } from './mlflow-answers.ts'
-import { anyAnswer, modelAnswer, modelsAnswer, uriAnswer, versionAnswer, versionsAnswer } from './mlflow-answers.ts'
+import type { MlflowModel, MlflowRun, MlflowVersion } from './mlflow-answers.ts'
+import {
+  anyAnswer,
+  experimentAnswer,
+  modelAnswer,
+  modelsAnswer,
+  newExperimentAnswer,
+  runAnswer,
+  uriAnswer,
+  versionAnswer,
+  versionsAnswer,
+} from './mlflow-answers.ts'
 import { MlflowError } from './mlflow-error.ts'
 import type { Call, MlflowHttp } from './mlflow-http.ts'
 
@@ -59,19 +69,32 @@ export class Mlflow {
     return this.#ask(modelAnswer, { method: 'GET', path: 'registered-models/get', query: { name } }, signal)
   }
 
-  version(name: string, version: string, signal?: AbortSignal): Promise<MlflowVersion> {
-    return this.#ask(versionAnswer, { method: 'GET', path: 'model-versions/get', query: { name, version } }, signal)
+  async version(name: string, version: string, signal?: AbortSignal): Promise<MlflowVersion> {
+    checkNumber(version)
+    return await this.#ask(
+      versionAnswer,
+      { method: 'GET', path: 'model-versions/get', query: { name, version } },
+      signal,
+    )
   }
 
   async byAlias(name: string, alias: string, signal?: AbortSignal): Promise<MlflowVersion> {
     const call: Call = { method: 'GET', path: 'registered-models/alias', query: { name, alias } }
-    return await this.#ask(versionAnswer, call, signal)
+    try {
+      return await this.#ask(versionAnswer, call, signal)
+    } catch (error) {
+      // MLflow answers 400 for an alias that is not there.
+      if (error instanceof MlflowError && error.word === 'INVALID_PARAMETER_VALUE')
+        throw new MlflowError('not-found', error.message)
+      throw error
+    }
   }
 
   /** Where the files of a version lie: hostile text, see `artifactPlaceOf`. */
-  downloadUri(name: string, version: string, signal?: AbortSignal): Promise<string> {
+  async downloadUri(name: string, version: string, signal?: AbortSignal): Promise<string> {
+    checkNumber(version)
     const call: Call = { method: 'GET', path: 'model-versions/get-download-uri', query: { name, version } }
-    return this.#ask(uriAnswer, call, signal)
+    return await this.#ask(uriAnswer, call, signal)
   }
 
   /** @throws MlflowError `conflict` when there is one of that name */
@@ -83,6 +106,43 @@ export class Mlflow {
     const list = [...(tags ?? [])].map(([key, value]) => ({ key, value }))
     const body = { name, source, run_id: runId, tags: list }
     return this.#ask(versionAnswer, { method: 'POST', path: 'model-versions/create', body }, signal)
+  }
+
+  /** The id of an experiment; undefined where there is none of that name. */
+  async experiment(name: string, signal?: AbortSignal): Promise<string | undefined> {
+    const call: Call = { method: 'GET', path: 'experiments/get-by-name', query: { experiment_name: name } }
+    try {
+      return await this.#ask(experimentAnswer, call, signal)
+    } catch (error) {
+      if (error instanceof MlflowError && error.kind === 'not-found') return undefined
+      throw error
+    }
+  }
+
+  /** @throws MlflowError `conflict` when there is one of that name, deleted ones included */
+  createExperiment(name: string, signal?: AbortSignal): Promise<string> {
+    return this.#ask(newExperimentAnswer, { method: 'POST', path: 'experiments/create', body: { name } }, signal)
+  }
+
+  /** A run owns a place for files, and a version's `source` has to lie in the place of its run. Milliseconds since 1970. */
+  createRun(
+    { experimentId, name, startMs }: { readonly experimentId: string; readonly name: string; readonly startMs: number },
+    signal?: AbortSignal,
+  ): Promise<MlflowRun> {
+    const body = { experiment_id: experimentId, run_name: name, start_time: Math.round(startMs) }
+    return this.#ask(runAnswer, { method: 'POST', path: 'runs/create', body }, signal)
+  }
+
+  endRun(
+    {
+      runId,
+      status,
+      endMs,
+    }: { readonly runId: string; readonly status: 'FINISHED' | 'FAILED'; readonly endMs: number },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const body = { run_id: runId, status, end_time: Math.round(endMs) }
+    return this.#tell({ method: 'POST', path: 'runs/update', body }, signal)
   }
 
   /** Sets an alias, or moves it. */
@@ -120,4 +180,9 @@ export class Mlflow {
   #tell(call: Call, signal: AbortSignal | undefined): Promise<void> {
     return this.#ask(anyAnswer, call, signal)
   }
+}
+
+/** A version is a number: MLflow calls anything else a bad request. */
+function checkNumber(version: string): void {
+  if (!/^\d{1,19}$/.test(version)) throw new MlflowError('not-found', 'versions in MLflow are numbers')
 }

@@ -23,6 +23,7 @@ export class PlaceRefusedError extends Error {
   override readonly name = 'PlaceRefusedError'
 }
 
+const PROXY_SCHEME = 'mlflow-artifacts:/'
 const MAX_URI_BYTES = 2048
 const MAX_SEGMENT_BYTES = 255
 const PROXY_API = '/api/2.0/mlflow-artifacts/artifacts/'
@@ -130,15 +131,29 @@ function folderOf(uri: string): string {
 /** A path as it stands, without slashes at its ends. Percent signs are refused: who decodes them, and how often, differs. */
 function checkedPath(path: string): string {
   const bare = path.replace(/\/+$/, '')
-  const problem = bare === '' ? 'it is empty' : unsafeText(bare)
-  if (problem !== undefined) throw new PlaceRefusedError(`its artifact path is refused: ${problem}`)
   for (const segment of bare.split('/')) {
-    if (segment === '' || segment === '.' || segment === '..')
-      throw new PlaceRefusedError(`its artifact path is refused: a part of it is empty, '.' or '..'`)
-    if (Buffer.byteLength(segment) > MAX_SEGMENT_BYTES)
-      throw new PlaceRefusedError('its artifact path is refused: a part of it is too long')
+    const wrong = segmentProblem(segment)
+    if (wrong !== undefined) throw new PlaceRefusedError(`its artifact path is refused: ${wrong}`)
   }
   return bare
+}
+
+/** Why a text is no name of a file or folder within a path; undefined: it is one. */
+export function segmentProblem(segment: string): string | undefined {
+  if (segment === '' || segment === '.' || segment === '..') return `it is empty, '.' or '..'`
+  if (segment.includes('/')) return 'it has a slash'
+  if (Buffer.byteLength(segment) > MAX_SEGMENT_BYTES) return `it is longer than ${MAX_SEGMENT_BYTES} bytes`
+  return unsafeText(segment)
+}
+
+/** A file behind the artifact proxy, as `RemoteFile.location`. */
+export function proxyLocation(path: string): string {
+  return `${PROXY_SCHEME}${path}`
+}
+
+/** The path in what `proxyLocation` made; undefined for other locations. */
+export function proxyPathOf(location: string): string | undefined {
+  return location.startsWith(PROXY_SCHEME) ? location.slice(PROXY_SCHEME.length) : undefined
 }
 
 function unsafeText(text: string): string | undefined {

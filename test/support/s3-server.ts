@@ -3,11 +3,8 @@
  * publish to it. `test/servers/install-s3.sh` builds it; where it is missing the tests that want it say so, in CI they fail.
  */
 import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -21,7 +18,7 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
-import { eventually } from './eventually.ts'
+import { answers, endServer, freePort, isRunning, startServer } from './server-child.ts'
 
 const SERVER = process.env.TEST_S3_SERVER ?? '.test-servers/versitygw'
 
@@ -65,7 +62,7 @@ export class S3Server {
     for (let tries = 1; ; tries++) {
       const port = await freePort()
       const child = startChild(folder, port)
-      if (!(await answers(child, port))) {
+      if (!(await answers(child, `http://127.0.0.1:${port}/`))) {
         if (tries < TRIES) continue
         await rm(folder, { recursive: true, force: true })
         throw new Error(`${SERVER} ended ${TRIES} times before it listened`)
@@ -152,26 +149,26 @@ export class S3Server {
 
   /** Ends the process; what is stored stays for `resume`. */
   async halt(): Promise<void> {
-    await end(this.#child)
+    await endServer(this.#child)
   }
 
   /** Starts again on the same port, with what is stored; nothing when it runs. */
   async resume(): Promise<void> {
     if (isRunning(this.#child)) return
     this.#child = startChild(this.#folder, this.port)
-    if (!(await answers(this.#child, this.port))) throw new Error(`${SERVER} did not start again`)
+    if (!(await answers(this.#child, this.endpoint))) throw new Error(`${SERVER} did not start again`)
   }
 
   /** Idempotent. */
   async stop(): Promise<void> {
     this.#client.destroy()
-    await end(this.#child)
+    await endServer(this.#child)
     await rm(this.#folder, { recursive: true, force: true })
   }
 }
 
 function startChild(folder: string, port: number): ChildProcess {
-  const child = spawn(
+  return startServer(
     SERVER,
     // Options of the gateway, the kind of backend, options of the backend.
     [
@@ -188,46 +185,4 @@ function startChild(folder: string, port: number): ChildProcess {
     ],
     { stdio: 'ignore', env: { ROOT_ACCESS_KEY: ACCESS_KEY, ROOT_SECRET_KEY: SECRET_KEY, PATH: process.env.PATH } },
   )
-  const killAtExit = (): boolean => child.kill('SIGKILL')
-  process.once('exit', killAtExit)
-  child.once('close', () => process.off('exit', killAtExit))
-  return child
-}
-
-/** False when the process ended before it answered. */
-async function answers(child: ChildProcess, port: number): Promise<boolean> {
-  const failed = new Promise<false>((resolve) => {
-    child.once('close', () => resolve(false))
-    child.once('error', () => resolve(false))
-  })
-  const listens = eventually('the S3 server answers', async () => {
-    if (child.exitCode !== null) return true
-    return (await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)) === undefined ? undefined : true
-  })
-  return Promise.race([failed, listens.then(() => child.exitCode === null)])
-}
-
-function isRunning(child: ChildProcess): boolean {
-  return child.exitCode === null && child.signalCode === null
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (!isRunning(child)) return
-  const closed = new Promise<void>((resolve) => {
-    child.once('close', () => resolve())
-  })
-  child.kill('SIGKILL')
-  await closed
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => {
-    probe.listen(0, '127.0.0.1', resolve)
-  })
-  const { port } = probe.address() as AddressInfo
-  await new Promise((resolve) => {
-    probe.close(resolve)
-  })
-  return port
 }

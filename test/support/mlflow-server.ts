@@ -1,0 +1,153 @@
+/**
+ * A real MLflow server (SQLite, artifacts through its proxy, in a temporary folder) on a free port, and the hands of those who log models
+ * there with MLflow itself. `test/servers/install-mlflow.sh` installs it; where it is missing the tests that want it say so, in CI they
+ * fail.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { answers, endServer, freePort, isRunning, startServer } from './server-child.ts'
+
+const PYTHON = process.env.TEST_MLFLOW_PYTHON ?? '.venv-mlflow/bin/python'
+
+/** For `describe(..., { skip: noMlflowServer })`: false where the server is here, and in CI, where it has to be. */
+export const noMlflowServer: string | false =
+  existsSync(PYTHON) || process.env.CI === 'true' ? false : `no ${PYTHON}: run test/servers/install-mlflow.sh`
+
+const LOG_MODELS = fileURLToPath(new URL('../servers/log_models.py', import.meta.url))
+/** Another process may take the free port first. */
+const TRIES = 3
+/** It imports for five seconds where nobody else wants the cores. */
+const START_BOUND_MS = 180_000
+
+export interface LogOrder {
+  /** An ONNX file. */
+  readonly file: string
+  readonly name: string
+  /** Rows of a model with one float32 input: becomes `input_example.json`. */
+  readonly example?: readonly (readonly number[])[]
+  readonly aliases?: readonly string[]
+  readonly tags?: Readonly<Record<string, string>>
+  /** Weights beside the graph, which is what MLflow does unless told otherwise. */
+  readonly externalData?: boolean
+}
+
+export interface Logged {
+  readonly name: string
+  readonly version: string
+  readonly runId: string
+}
+
+export class MlflowServer {
+  readonly port: number
+  readonly #folder: string
+  #child: ChildProcess
+
+  private constructor(port: number, folder: string, child: ChildProcess) {
+    this.port = port
+    this.#folder = folder
+    this.#child = child
+  }
+
+  static async start(): Promise<MlflowServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-'))
+    // MLflow takes longer to make an empty database than for the rest of its start.
+    await copyFile(join(dirname(PYTHON), '../empty.sqlite'), join(folder, 'mlflow.sqlite'))
+    for (let tries = 1; ; tries++) {
+      const port = await freePort()
+      const child = startChild(folder, port)
+      if (await answers(child, healthOf(port), START_BOUND_MS)) return new MlflowServer(port, folder, child)
+      if (tries < TRIES) continue
+      await rm(folder, { recursive: true, force: true })
+      throw new Error(`MLflow ended ${TRIES} times before it listened`)
+    }
+  }
+
+  get uri(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** Logs models with MLflow's own client, in one process, as importing it takes seconds. */
+  async log(orders: readonly LogOrder[]): Promise<readonly Logged[]> {
+    const child = spawn(PYTHON, [LOG_MODELS], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...QUIET, MLFLOW_TRACKING_URI: this.uri, HOME: this.#folder, PATH: process.env.PATH },
+    })
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(JSON.stringify(orders.map((order) => ({ ...order, file: resolve(order.file) }))))
+    const [output, complaints] = await Promise.all([text(child.stdout), text(child.stderr)])
+    try {
+      return JSON.parse(output) as readonly Logged[]
+    } catch (error) {
+      throw new Error(`MLflow did not log the models: ${complaints.slice(-4000)}`, { cause: error })
+    }
+  }
+
+  /** Ends the process; what is stored stays for `resume`. */
+  async halt(): Promise<void> {
+    await endServer(this.#child)
+  }
+
+  /** Starts again on the same port, with what is stored; nothing when it runs. */
+  async resume(): Promise<void> {
+    if (isRunning(this.#child)) return
+    this.#child = startChild(this.#folder, this.port)
+    if (!(await answers(this.#child, healthOf(this.port), START_BOUND_MS)))
+      throw new Error('MLflow did not start again')
+  }
+
+  /** Idempotent. */
+  async stop(): Promise<void> {
+    await endServer(this.#child)
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Nothing leaves this machine, and nothing is started beside the server. */
+const QUIET = {
+  MLFLOW_DISABLE_TELEMETRY: 'true',
+  DO_NOT_TRACK: 'true',
+  MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false',
+  GIT_PYTHON_REFRESH: 'quiet',
+}
+
+/** What `mlflow server --serve-artifacts --workers 1` starts, without the process that only waits for it. */
+function startChild(folder: string, port: number): ChildProcess {
+  const database = `sqlite:///${join(folder, 'mlflow.sqlite')}`
+  return startServer(
+    PYTHON,
+    [
+      '-m',
+      'uvicorn',
+      '--host',
+      '127.0.0.1',
+      '--port',
+      `${port}`,
+      '--log-level',
+      'critical',
+      'mlflow.server.fastapi_app:app',
+    ],
+    {
+      stdio: 'ignore',
+      env: {
+        ...QUIET,
+        _MLFLOW_SERVER_FILE_STORE: database,
+        _MLFLOW_SERVER_REGISTRY_STORE: database,
+        _MLFLOW_SERVER_ARTIFACT_ROOT: 'mlflow-artifacts:/',
+        _MLFLOW_SERVER_ARTIFACT_DESTINATION: join(folder, 'artifacts'),
+        _MLFLOW_SERVER_SERVE_ARTIFACTS: 'true',
+        HOME: folder,
+        PATH: process.env.PATH,
+      },
+    },
+  )
+}
+
+function healthOf(port: number): string {
+  return `http://127.0.0.1:${port}/health`
+}
