@@ -4,9 +4,10 @@
  *   owner/7.sock    listens while its process lives: the kernel lets go of it, however that ends
  *   owner/7.gone    its process gave the folder up in good order
  *
- * Binding creates a name or fails, and whoever found the highest number dead binds the next one and then looks again: a higher one
- * than its own means that it read an old list, and it steps back. So no name is ever taken over, and however many come at once after a
- * crash, one wins. Those who come while the owner lives talk to it over that socket.
+ * Binding creates a name or fails, and whoever found the highest number dead binds the next one and then looks again. A higher one
+ * than its own means that it read an old list; a lower one that answers had been bound and did not listen yet when it was asked: both
+ * times it steps back. So no name is ever taken over, and however many come at once after a crash, one wins. Those who come while the
+ * owner lives talk to it over that socket.
  */
 import type { FileHandle } from 'node:fs/promises'
 import { lstat, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises'
@@ -31,6 +32,9 @@ const FOLDER_MODE = 0o700
 
 type GuestHandler = (socket: Socket) => void
 
+/** Does a process answer at this path? */
+export type AskPath = (path: string) => Promise<boolean>
+
 export class FolderLock {
   readonly #server: Server
   readonly #folder: FileHandle
@@ -53,23 +57,23 @@ export class FolderLock {
   }
 
   /** The cache folder must exist. @returns undefined when a living process owns it. @throws FolderReadOnlyError; errors of a file system that holds no sockets */
-  static async take(dir: string): Promise<FolderLock | undefined> {
+  static async take(dir: string, isAnswered: AskPath = isAnsweredAt): Promise<FolderLock | undefined> {
     let folder: FileHandle | undefined
     try {
       await makeFolder(join(dir, ownerFolder))
       folder = await open(join(dir, ownerFolder))
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const highest = await highestOf(folder)
-        if (await isAnswered(folder, highest)) break
+        if (await isAnswered(pathOf(folder, highest))) break
         const number = highest + 1
         const server = await bind(pathOf(folder, number))
         if (server === undefined) continue
         const lock = new FolderLock(server, folder, number)
-        if ((await highestOf(folder)) === number) {
+        if (await lock.#isFirst(isAnswered)) {
           await lock.#clearOlder()
           return lock
         }
-        await new Promise<void>((resolve) => void server.close(() => resolve()))
+        await lock.#cut()
       }
     } catch (error) {
       await folder?.close()
@@ -98,10 +102,23 @@ export class FolderLock {
   async #release(): Promise<void> {
     // Closing removes the socket's file. The number must not become free: somebody with an old list would bind it once more.
     await writeFile(join(placeOf(this.#folder), `${this.#number}.gone`), '').catch(() => {})
+    await this.#cut()
+    await this.#folder.close()
+  }
+
+  /** Those who are connected wait for an answer that will not come. */
+  async #cut(): Promise<void> {
     const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()))
     for (const socket of this.#sockets) socket.destroy()
     await closed
-    await this.#folder.close()
+  }
+
+  /** Whoever bound before this one listens by now, or will look after this and step back. */
+  async #isFirst(isAnswered: AskPath): Promise<boolean> {
+    const others = (await numbersIn(this.#folder)).filter((number) => number !== this.#number)
+    if (others.some((number) => number > this.#number)) return false
+    for (const number of others) if (await isAnswered(pathOf(this.#folder, number))) return false
+    return true
   }
 
   /** What fails stays: it says nothing to anybody. */
@@ -114,8 +131,17 @@ export class FolderLock {
   }
 }
 
-/** A connection to the owner of the folder; undefined when nobody owns it just now. @throws FolderInUseError when the owner is another user */
+/**
+ * A connection to the owner of the folder, which ends no sooner than its receiver can see it; undefined when nobody owns it just now.
+ * @throws FolderInUseError when the owner is another user
+ */
 export async function connectToOwner(dir: string): Promise<Socket | undefined> {
+  const socket = await reachOwner(dir)
+  // An owner that goes away cuts it at any time, also before anybody else could listen to it.
+  return socket?.destroyed === true ? undefined : socket
+}
+
+async function reachOwner(dir: string): Promise<Socket | undefined> {
   let folder: FileHandle | undefined
   try {
     folder = await open(join(dir, ownerFolder))
@@ -161,19 +187,20 @@ function numberOf(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits)
 }
 
-/** 0 when nobody ever owned the folder. */
-async function highestOf(folder: FileHandle): Promise<number> {
-  const numbers = (await readdir(placeOf(folder))).map((name) => numberOf(name) ?? 0)
-  return numbers.reduce((highest, number) => Math.max(highest, number), 0)
+async function numbersIn(folder: FileHandle): Promise<number[]> {
+  return (await readdir(placeOf(folder))).flatMap((name) => numberOf(name) ?? [])
 }
 
+/** 0 when nobody ever owned the folder. */
+async function highestOf(folder: FileHandle): Promise<number> {
+  return (await numbersIn(folder)).reduce((highest, number) => Math.max(highest, number), 0)
+}
+
+/** An error that comes later is told by the close that follows: nobody need listen for it, and it ends no process. */
 function connected(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect(path, () => {
-      socket.off('error', reject)
-      resolve(socket)
-    })
-    socket.once('error', reject)
+    const socket = connect(path, () => resolve(socket))
+    socket.on('error', reject)
   })
 }
 
@@ -196,9 +223,9 @@ function bind(path: string): Promise<Server | undefined> {
 }
 
 /** Anything but a refusal is life: an owner that is stopped, or has too many connections waiting, owns the folder all the same. */
-async function isAnswered(folder: FileHandle, number: number): Promise<boolean> {
+async function isAnsweredAt(path: string): Promise<boolean> {
   try {
-    const socket = await connected(pathOf(folder, number))
+    const socket = await connected(path)
     socket.destroy()
     return true
   } catch (error) {

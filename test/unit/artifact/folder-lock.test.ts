@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
@@ -81,6 +82,48 @@ describe('the lock of a cache folder', () => {
     assert.equal(await FolderLock.take(dir), undefined)
     await kill(owner)
     await (await take()).release()
+  })
+
+  it('is not taken from an owner that was asked before it listened', async () => {
+    const owner = await take()
+    const asked: string[] = []
+    const ask = (path: string): Promise<boolean> => Promise.resolve(asked.push(path) > 1)
+    assert.equal(await FolderLock.take(dir, ask), undefined)
+    assert.equal(asked.length, 3, 'before it was bound, behind it, and when it began again')
+    assert.equal((await readdir(join(dir, 'owner'))).length, 1)
+    const guest = await connectToOwner(dir)
+    assert.ok(guest !== undefined, 'the name of the owner is gone')
+    guest.destroy()
+    await owner.release()
+  })
+
+  it('is given up together with those who came when another was first', async () => {
+    const owner = await take()
+    let early: Promise<void> | undefined
+    const answers = [
+      () => Promise.resolve(false),
+      async () => {
+        const guest = await connectToOwner(dir)
+        assert.ok(guest !== undefined)
+        guest.write('hello')
+        early = new Promise<void>((resolve) => void guest.resume().once('close', () => resolve()))
+        return true
+      },
+    ]
+    assert.equal(await FolderLock.take(dir, () => answers.shift()?.() ?? Promise.resolve(true)), undefined)
+    await early
+    await owner.release()
+  })
+
+  it('tells whoever comes while its owner goes that there is none, or lets them see the end', async () => {
+    await mkdir(join(dir, 'owner'), { mode: 0o700 })
+    const going = createServer((socket) => void socket.destroy())
+    await once(going.listen(join(dir, 'owner', '1.sock')), 'listening')
+    for (let round = 0; round < 100; round++) {
+      const socket = await connectToOwner(dir)
+      if (socket !== undefined) await new Promise((resolve) => void socket.resume().once('close', resolve))
+    }
+    await once(going.close(), 'close')
   })
 
   it('works in a folder whose path is longer than a socket may have, and in a copy', async () => {
