@@ -28,8 +28,8 @@ export interface WatchedRegistry extends Registry {
   readonly size: { readonly models: number; readonly versions: number }
   /** What the last look at everything took, in milliseconds. */
   readonly lastScanMs: number | undefined
-  /** How long ago what is known was seen to be so, in milliseconds; undefined where that is now, or never. */
-  readonly ageMs?: number | undefined
+  /** How long ago what is known was seen to be so, in milliseconds; undefined when nothing was ever known. */
+  readonly ageMs: number | undefined
 }
 
 interface SourceDeps {

@@ -46,6 +46,8 @@ export class FolderRegistry implements Registry {
   #endInitialScan: () => void = () => {}
   #lostReason: string | undefined
   #lastScanMs: number | undefined
+  /** When the last look at the whole folder began. */
+  #trueAt: number | undefined
   readonly #looks = new Set<string>()
   readonly #absent = new Set<string>()
   /** Names that a restarted scanner has not reported again yet. */
@@ -113,6 +115,11 @@ export class FolderRegistry implements Registry {
   /** What the last look at the whole folder took, in milliseconds; undefined before the first one ended. */
   get lastScanMs(): number | undefined {
     return this.#lastScanMs
+  }
+
+  /** How long ago what is known was seen to be so, in milliseconds; undefined before the first look ended. */
+  get ageMs(): number | undefined {
+    return this.#trueAt === undefined ? undefined : this.#options.clock.now() - this.#trueAt
   }
 
   /** Why the models folder cannot be looked at; undefined when it can. */
@@ -199,6 +206,7 @@ export class FolderRegistry implements Registry {
     if (this.#lostReason !== undefined) this.#event('registry.root_found', { path: this.#options.models, models })
     this.#lostReason = undefined
     this.#lastScanMs = durationMs
+    this.#trueAt = this.#options.clock.now() - durationMs
     if (this.#isScanned) return
     this.#isScanned = true
     this.#looks.clear()

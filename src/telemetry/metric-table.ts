@@ -150,11 +150,7 @@ export const METRICS = {
   modelmux_device_out_of_memory_total: counter('', ['when'], 'How often the GPU itself was out of memory.'),
 
   modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),
-  modelmux_registry_age_seconds: gauge(
-    'seconds',
-    [],
-    'Time since what is known of a registry elsewhere was last seen to be so.',
-  ),
+  modelmux_registry_age_seconds: gauge('seconds', [], 'Time since what is known of models was last seen to be so.'),
   modelmux_event_loop_lag_seconds: gauge(
     'seconds',
     ['quantile'],

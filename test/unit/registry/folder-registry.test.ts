@@ -175,6 +175,7 @@ describe('FolderRegistry and files that change', () => {
 describe('FolderRegistry and a folder that goes away', () => {
   it('keeps every model while the folder is gone, tells it once, and goes on when it is back', async () => {
     await folder.writeVersion('churn')
+    assert.equal(registry.ageMs, undefined)
     await rig.startAndScan()
     const version = registry.resolve({ name: 'churn' })
     await rename(folder.path, `${folder.path}-away`)
@@ -182,11 +183,13 @@ describe('FolderRegistry and a folder that goes away', () => {
     assert.equal(registry.resolve({ name: 'churn' }), version)
     assert.equal(rig.events('registry.root_lost').length, 1)
     assert.match(registry.lostReason ?? '', /ENOENT/)
+    assert.equal(registry.ageMs, 3 * rig.pollMs)
     await rename(`${folder.path}-away`, folder.path)
     await folder.writeVersion('fraud')
     await clock.advance(rig.pollMs + rig.settleMs)
     assert.equal(rig.events('registry.root_found').length, 1)
     assert.equal(registry.lostReason, undefined)
+    assert.ok((registry.ageMs ?? rig.pollMs) < rig.pollMs)
     assert.deepEqual(registry.names().toSorted(), ['churn', 'fraud'])
     assert.equal(registry.resolve({ name: 'churn' }), version)
   })
