@@ -21,7 +21,7 @@ interface ModelRecord {
   readonly versions: readonly ModelVersion[]
   /** Why versions that cannot be used cannot. */
   readonly problems: ReadonlyMap<string, string>
-  /** The latest version that can be used; the latest of all when none can. */
+  /** By default: what the report says, else the latest version that can be used, else the latest of all. */
   readonly served: ModelVersion | undefined
   readonly pending: readonly string[]
   readonly aliases: ReadonlyMap<string, string>
@@ -94,12 +94,12 @@ export class ModelTable {
   apply(report: ModelReport): RegistryChange[] {
     const before = this.#models.get(report.name)
     const known = new Map(before?.versions.map((version) => [version.version, version]))
-    const settings = this.#settingsOf(report.settings)
     const name = before?.name ?? report.name
     const changes: RegistryChange[] = []
     const versions = report.versions.map((facts) => {
       const previous = known.get(facts.version)
       known.delete(facts.version)
+      const settings = this.#settingsOf(facts.settings ?? report.settings)
       if (previous !== undefined && previous.sourceId === facts.sourceId && previous.settings === settings)
         return previous
       const version = newVersion(name, facts, settings)
@@ -116,7 +116,10 @@ export class ModelTable {
     const broken = report.versions.filter(({ problem }) => problem !== undefined)
     const problems =
       broken.length === 0 ? NO_PROBLEMS : new Map(broken.map(({ version, problem }) => [version, problem ?? '']))
-    const served = versions.findLast(({ version }) => !problems.has(version)) ?? versions.at(-1)
+    const served =
+      versions.find(({ version }) => version === report.served) ??
+      versions.findLast(({ version }) => !problems.has(version)) ??
+      versions.at(-1)
     const aliases = report.aliases.length === 0 ? NO_ALIASES : new Map(report.aliases)
     this.#models.set(name, {
       name,
@@ -157,10 +160,7 @@ export class ModelTable {
     const version = aliases.get(alias)
     if (version === undefined) {
       const known = [...aliases.keys()].slice(0, SHOWN).map((known) => `'${known}'`)
-      const hint =
-        known.length === 0
-          ? 'it has no aliases (they are read from aliases.json in its folder)'
-          : `it has ${known.join(', ')}`
+      const hint = known.length === 0 ? 'it has no aliases' : `it has ${known.join(', ')}`
       throw new GatewayError('ALIAS_NOT_FOUND', `'${name}' has no alias '${printable(alias)}'; ${hint}`, {
         model: name,
       })

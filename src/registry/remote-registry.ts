@@ -38,10 +38,10 @@ export interface SweeperParts<F> {
   readonly onEvent: RegistryEventSink
 }
 
-export interface RemoteRegistryOptions<F> {
+export interface RemoteRegistryOptions<F, S extends RemoteSweeper = RemoteSweeper> {
   /** The place as it is shown; without a password. */
   readonly place: string
-  readonly sweeper: (parts: SweeperParts<F>) => RemoteSweeper
+  readonly sweeper: (parts: SweeperParts<F>) => S
   /** Pause between two sweeps. */
   readonly pollMs: number
   /** What has not settled is looked at this soon again. */
@@ -70,12 +70,12 @@ const MIN_RECHECK_MS = 200
 const MAX_RECHECKED = 50
 
 /** `F`: what is known of the files of a version; plain data. */
-export class RemoteRegistry<F> implements Registry {
+export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implements Registry {
   readonly initialScan: Promise<void>
-  readonly #options: RemoteRegistryOptions<F>
+  protected readonly sweeper: S
+  readonly #options: RemoteRegistryOptions<F, S>
   readonly #changes: ChangeFeed
   readonly #catalog: RemoteCatalog<F>
-  readonly #sweeper: RemoteSweeper
   readonly #stop = new AbortController()
   #endInitialScan: () => void = () => {}
   #work: Promise<unknown> = Promise.resolve()
@@ -91,7 +91,7 @@ export class RemoteRegistry<F> implements Registry {
   #trueAt: number | undefined
   #isSaved = false
 
-  constructor(options: RemoteRegistryOptions<F>) {
+  constructor(options: RemoteRegistryOptions<F, S>) {
     const { sweeper, settleMs, defaults, clock } = options
     this.#options = options
     const onEvent: RegistryEventSink = (name, fields) => this.#event(name, fields)
@@ -100,7 +100,7 @@ export class RemoteRegistry<F> implements Registry {
     const onChange = () => {
       this.#isSaved = false
     }
-    this.#sweeper = sweeper({ catalog: this.#catalog, onChange, onEvent })
+    this.sweeper = sweeper({ catalog: this.#catalog, onChange, onEvent })
     this.#budget = new TokenBucket(LOOKS, clock.now())
     this.initialScan = new Promise((resolve) => {
       this.#endInitialScan = resolve
@@ -203,7 +203,7 @@ export class RemoteRegistry<F> implements Registry {
     const { clock } = this.#options
     const began = clock.now()
     try {
-      await this.#sweeper.sweep(this.#stop.signal)
+      await this.sweeper.sweep(this.#stop.signal)
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#lost(messageOf(error))
       return false
@@ -273,7 +273,7 @@ export class RemoteRegistry<F> implements Registry {
 
   async #lookFor(name: string, look: { again: boolean }): Promise<void> {
     try {
-      const isThere = await this.#sweeper.look(name, this.#stop.signal)
+      const isThere = await this.sweeper.look(name, this.#stop.signal)
       if (isThere) this.#absent.delete(name)
       else this.#absent.set(name, { at: this.#options.clock.now() })
     } catch {
@@ -291,10 +291,10 @@ export class RemoteRegistry<F> implements Registry {
   }
 
   #scheduleRecheck(): void {
-    if (this.#recheck !== undefined || !this.#sweeper.hasUnsettled) return
+    if (this.#recheck !== undefined || !this.sweeper.hasUnsettled) return
     this.#recheck = this.#options.clock.after(Math.max(this.#options.settleMs, MIN_RECHECK_MS), () => {
       this.#recheck = undefined
-      for (const name of this.#sweeper.unsettled(MAX_RECHECKED)) this.lookAgain(name)
+      for (const name of this.sweeper.unsettled(MAX_RECHECKED)) this.lookAgain(name)
     })
   }
 

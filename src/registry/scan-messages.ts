@@ -9,6 +9,8 @@ export interface VersionFacts {
   readonly bytes: number
   /** Why the version cannot be used; absent when it can. */
   readonly problem?: string
+  /** ModelSettings as JSON where they are not those of the model. */
+  readonly settings?: string
 }
 
 /** Everything there is to know of one model; replaces what was said before. */
@@ -19,6 +21,8 @@ export interface ModelReport {
   /** Versions whose files are still changing and that have no settled state before. */
   readonly pending: readonly string[]
   readonly aliases: ReadonlyArray<readonly [alias: string, version: string]>
+  /** The version that is served by default; absent = the latest that can be used. */
+  readonly served?: string
   /** ModelSettings as JSON, the same text for the same settings; absent = the defaults. */
   readonly settings?: string
   /** Why no version of the model may run; absent when they may. */
