@@ -98,6 +98,7 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     clock,
     artifacts,
     stage: (one, signal) => store.stage(one, signal),
+    current: (one) => registry.versionsOf(one.name).find(({ key }) => key === one.key) ?? one,
     progressOf: (key) => store.progressOf(key),
     log,
     metrics,

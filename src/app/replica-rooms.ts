@@ -90,6 +90,8 @@ export interface RoomsOptions {
   readonly artifacts: ReplicaArtifacts
   readonly blame: BlameMeans
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
+  /** The version with the settings that it has by now. */
+  readonly current: (version: ModelVersion) => ModelVersion
   /** Of a version whose files are being fetched, by its key. */
   readonly progressOf: (key: string) => FetchProgress | undefined
   /** In [0, 1). */
@@ -237,6 +239,7 @@ export function replicaRooms({ id, clock, config, artifacts, stage, watch, ...op
     residents,
     artifacts,
     stage,
+    current: options.current,
     parallel: scheduler.loads,
     roomWaitMs: scheduler.roomWaitMs,
     clock,

@@ -35,6 +35,8 @@ export interface ReplicaDeps extends ProcessBase {
   readonly id: string
   readonly artifacts: SharedArtifacts
   readonly stage: (version: ModelVersion, signal?: AbortSignal) => Promise<StagedSource>
+  /** The version with the settings that it has by now. */
+  readonly current: (version: ModelVersion) => ModelVersion
   /** Of a version whose files are being fetched, by its key. */
   readonly progressOf: (key: string) => FetchProgress | undefined
   readonly metrics: Metrics
@@ -117,6 +119,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     maxMappings,
     artifacts,
     stage: deps.stage,
+    current: deps.current,
     progressOf: deps.progressOf,
     blame: {
       spare,

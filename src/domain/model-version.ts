@@ -11,7 +11,7 @@ export interface ModelSettings {
     readonly maxDelayMs: number
   }
   readonly intraOpThreads: number
-  /** Warm-up inputs as inference requests in JSON, run once after each open; also the probe's inputs. */
+  /** Warm-up inputs as inference requests in JSON, or as MLflow's examples, run once after each open; also the probe's inputs. */
   readonly warmUp: readonly unknown[]
   /** Deadline of a request that brings none, in milliseconds; undefined = the server's default. */
   readonly deadlineMs?: number

@@ -24,4 +24,6 @@ export interface RemoteFile {
 
 export interface RemoteSource {
   readonly files: readonly RemoteFile[]
+  /** Path of the model file where it is another than the registry could know. */
+  readonly modelFile?: string
 }

@@ -51,6 +51,8 @@ export interface LoadsOptions {
   readonly residents: Map<string, Resident>
   readonly artifacts: Artifacts
   readonly stage: (version: ModelVersion) => Promise<StagedSource>
+  /** The version with the settings that it has by now: its owner may have changed them since the load began, and its files may have told some. */
+  readonly current: (version: ModelVersion) => ModelVersion
   /** Models being paged in at the same time. */
   readonly parallel: number
   /** How long a load waits for room that others are about to leave. */
@@ -117,7 +119,7 @@ export class Loads {
     const { table, artifacts, residents, clock } = this.#options
     const { key } = version
     const manifest = (await artifacts.find(version.sourceId)) ?? (await this.#compile(version, load))
-    const resident = newResident(version, manifest, artifacts.hold(manifest.artifact))
+    const resident = newResident(this.#options.current(version), manifest, artifacts.hold(manifest.artifact))
     residents.set(key, resident)
     const demand = demandOf(manifest)
     // Memory is reserved before the pages are read, or a load that does not fit would push out what others use.
@@ -162,7 +164,7 @@ export class Loads {
     load.timings.fetch = stagedAt - began
     table.advance(version.key, 'compiling')
     try {
-      const { manifest } = await artifacts.compile(compileSource(staged, version))
+      const { manifest } = await artifacts.compile(compileSource(staged, this.#options.current(version)))
       load.timings.compile = clock.now() - stagedAt
       return manifest
     } finally {

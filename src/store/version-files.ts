@@ -14,7 +14,10 @@ import { unpack } from './unpack.ts'
 const ARCHIVE = 'archive.tar.gz'
 
 /** Sorted by path. @throws GatewayError ARTIFACT_INVALID for what cannot be files of a model */
-export function checked({ name, version, modelFile }: ModelVersion, { files }: RemoteSource): RemoteSource {
+export function checked(
+  { name, version, ...known }: ModelVersion,
+  { files, modelFile = known.modelFile }: RemoteSource,
+): RemoteSource {
   const refuse = (reason: string): never => {
     throw new GatewayError('ARTIFACT_INVALID', `version ${version} of '${name}' cannot be used: ${reason}`)
   }

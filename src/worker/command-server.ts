@@ -8,6 +8,7 @@ import { countMappings, parseStatus } from '../child/memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
 import { firstRun } from '../engine/first-run.ts'
 import type { Clock } from '../lib/clock.ts'
+import { asInferenceRequest } from '../protocol/oip/plain-example.ts'
 import { COMMAND } from './commands.ts'
 import { DeviceMeter } from './device-meter.ts'
 import type { ReceivedRequest } from './hand-over-wire.ts'
@@ -137,7 +138,9 @@ export class CommandServer {
 
 async function warmUp(placement: Placement, requests: readonly unknown[]): Promise<string[]> {
   if (requests.length === 0) return []
-  const received = requests.map((request): ReceivedRequest => ({ body: Buffer.from(JSON.stringify(request)) }))
+  const received = requests.map((request): ReceivedRequest => {
+    return { body: Buffer.from(JSON.stringify(asInferenceRequest(request, placement.signature))) }
+  })
   const { outcomes } = await placement.run(received)
   return outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error.message] : []))
 }

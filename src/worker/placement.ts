@@ -8,7 +8,7 @@
 import { killPoint } from '../child/kill-points.ts'
 import { isDeviceOutOfMemory } from '../domain/device-memory.ts'
 import { asGatewayError, GatewayError } from '../domain/errors.ts'
-import type { Tensor } from '../domain/tensor-types.ts'
+import type { Signature, Tensor } from '../domain/tensor-types.ts'
 import { EngineSession } from '../engine/session.ts'
 import { mappedOptions, plainOptions } from '../engine/session-options.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -56,6 +56,10 @@ export class Placement {
         ? mappedOptions({ isPacked, intraOpThreads, device })
         : plainOptions({ intraOpThreads, device })
     return new Placement(await openChecked(spec.file, options), spec, hello, clock)
+  }
+
+  get signature(): Signature {
+    return this.#session.signature
   }
 
   setBatching(batching: Batching): void {

@@ -57,9 +57,17 @@ export class MlflowRegistryRig {
 
   /** Resolves when a sweep ended that began after the call; the first is the one of the start. */
   async sweep(): Promise<void> {
-    if (this.registry.lastScanMs !== undefined) await this.clock.advance(this.pollMs)
+    if (this.registry.lastScanMs !== undefined) {
+      await this.rest()
+      await this.clock.advance(this.pollMs)
+    }
     await until('a sweep has ended', () => this.registry.ageMs === 0)
     await this.turn()
+  }
+
+  /** Resolves when no sweep is under way. */
+  rest(): Promise<void> {
+    return until('the last sweep is over', () => this.clock.pendingTimers > 0)
   }
 
   /** Resolves when the name was looked for, if it had to be. */

@@ -109,6 +109,8 @@ export function replicaScene(options: SceneOptions = {}) {
   const deviceEvents: string[] = []
   /** Of fetches, by key. */
   const progress = new Map<string, FetchProgress>()
+  /** Versions whose settings changed, by key. */
+  const changed = new Map<string, ModelVersion>()
   const rooms = replicaRooms({
     id: 'replica-1',
     clock,
@@ -131,6 +133,7 @@ export function replicaScene(options: SceneOptions = {}) {
       verify: (artifact) => artifacts.verify(artifact),
     },
     stage: artifacts.stage,
+    current: (version) => changed.get(version.key) ?? version,
     progressOf: (key) => progress.get(key),
     // The upper end of the jitter, so that pauses are round numbers.
     random: () => 1,
@@ -170,6 +173,7 @@ export function replicaScene(options: SceneOptions = {}) {
     ...rooms,
     clock,
     artifacts,
+    changed,
     events,
     openFailures,
     hangs,

@@ -1,17 +1,19 @@
 /**
- * The small files beside a model, `modelmux.yaml` and `aliases.json`, and the manifests of artifacts.
+ * The small files beside a model, `modelmux.yaml`, `aliases.json` and `MLmodel`, and the manifests of artifacts.
  *
  *   input = which of them (1 byte) | its text
  */
 import { parseManifest } from '../../../src/artifact/manifest.ts'
 import { isVersion } from '../../../src/domain/model-ref.ts'
 import { parseAliases } from '../../../src/registry/aliases-file.ts'
+import { parseMlModel } from '../../../src/registry/mlmodel.ts'
 import { defaultSettings, parseSettings } from '../../../src/registry/model-settings.ts'
 import { mutateBytes } from '../mutate-bytes.ts'
 import { mutateJson } from '../mutate-json.ts'
 import { demand, type FuzzTarget } from '../target.ts'
 
-const KINDS = { settings: 0, aliases: 1, manifest: 2 } as const
+const KINDS = { settings: 0, aliases: 1, manifest: 2, mlmodel: 3 } as const
+const MAX_THREADS = 8
 const DEFAULTS = defaultSettings({ batching: 'auto', maxRows: 64, maxDelayMs: 0, intraOpThreads: 1 })
 /** An operator reads it, one line for each problem. */
 const LONGEST_PROBLEM = 64 * 1024
@@ -22,6 +24,11 @@ const SEEDS: readonly Buffer[] = [
   seed(KINDS.settings, '{"deadlineMs": 100, "warmUp": [{"inputs": [{"name": "x", "data": [1]}]}]}'),
   seed(KINDS.settings, '? !!binary aGk=\n: !!set {a, b}\n<<: {maxRows: 1}\n--- |\n text\n'),
   seed(KINDS.aliases, '{"champion": "7", "shadow": 8}'),
+  seed(
+    KINDS.mlmodel,
+    'flavors:\n  onnx:\n    data: model.onnx\n    onnx_session_options:\n      intra_op_num_threads: 4\n',
+  ),
+  seed(KINDS.mlmodel, 'run_id: a\nflavors: {onnx: &a {data: x}, other: *a}\nsaved_input_example_info:\n- !!set {b}\n'),
   seed(
     KINDS.manifest,
     '{"format":1,"artifact":"a","fingerprint":{"source":"s"},"form":"plain","file":"a.onnx","graph":{"digest":"0"},"blobs":[{"digest":"1","bytes":2}],"files":[{"path":"x","digest":"2"}],"signature":{"inputs":[],"outputs":[]}}',
@@ -42,9 +49,9 @@ export const sidecars: FuzzTarget = {
   run(input) {
     const text = input.toString('utf8', 1)
     try {
-      return readOf((input[0] ?? 0) % 3, text)
+      return readOf((input[0] ?? 0) % 4, text)
     } catch (error) {
-      if (!isProblem(error) || (input[0] ?? 0) % 3 === KINDS.manifest) throw error
+      if (!isProblem(error) || (input[0] ?? 0) % 4 === KINDS.manifest) throw error
       demand(error.message.length <= LONGEST_PROBLEM, `a problem of ${error.message.length} characters`)
       return undefined
     }
@@ -53,6 +60,12 @@ export const sidecars: FuzzTarget = {
 
 function readOf(kind: number, text: string): unknown {
   if (kind === KINDS.manifest) return parseManifest(text, 'a')
+  if (kind === KINDS.mlmodel) {
+    const model = parseMlModel(text, MAX_THREADS)
+    demand((model.intraOpThreads ?? 1) <= MAX_THREADS, `${model.intraOpThreads} threads`)
+    demand(model.modelFile !== '', 'no model file')
+    return model
+  }
   if (kind === KINDS.settings) {
     const settings = parseSettings(text, DEFAULTS)
     demand(settings.batching.maxRows >= 1, 'no rows')

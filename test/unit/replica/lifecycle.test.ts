@@ -230,6 +230,24 @@ describe('settings and measurements', () => {
     await scene.end()
   })
 
+  it('that came while the model was being loaded are those it is opened with', async () => {
+    const scene = replicaScene()
+    const churn = scene.model('acme/churn', { probe: {} })
+    scene.artifacts.compiles.shut()
+    const asked = scene.ask(churn)
+    await scene.settle()
+    const { key } = churn
+    scene.changed.set(key, scene.model('acme/churn', { probe: {}, batching: { mode: 'off', maxRows: 8 } }))
+    scene.artifacts.compiles.open()
+    await scene.settle()
+    assert.equal(asked.state, 'compile')
+    assert.deepEqual(
+      [...(scene.workers[0]?.sessions.values() ?? [])].map(({ isBatchSafe, maxRows }) => ({ isBatchSafe, maxRows })),
+      [{ isBatchSafe: false, maxRows: 8 }],
+    )
+    await scene.end()
+  })
+
   it('of the probe turn stacking on, for the artifact they are about only', async () => {
     const scene = replicaScene()
     const churn = scene.model('acme/churn')
