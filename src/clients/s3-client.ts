@@ -1,6 +1,7 @@
 /** The SDK's client as modelmux wants it: any server that speaks S3; credentials, profiles and roles found by the SDK's own chain. */
 import { S3Client } from '@aws-sdk/client-s3'
 import type { Clock } from '../lib/clock.ts'
+import { BulkAgent } from './bulk-agent.ts'
 import { keepAddresses } from './kept-addresses.ts'
 import { asS3Error } from './s3-error.ts'
 
@@ -49,7 +50,7 @@ export function makeClient({ endpoint, region, pathStyle, attempts, clock, ...li
       connectionTimeout: limits.connectTimeoutMs,
       requestTimeout: limits.answerTimeoutMs,
       throwOnRequestTimeout: true,
-      httpAgent: agent,
+      httpAgent: new BulkAgent(agent),
       httpsAgent: agent,
       logger: SILENT,
     },

@@ -8,6 +8,7 @@ import { type BackoffOptions, fullJitterMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { pause } from '../lib/clock.ts'
 import { detach } from '../lib/detach.ts'
+import { giveBack } from '../lib/give-back.ts'
 import { canResume, type ObjectReader, ReadFailure } from './object-reader.ts'
 import { ReadGate } from './read-gate.ts'
 
@@ -216,6 +217,7 @@ class ObjectDownload {
       this.#watch.onBytes(bytesWritten)
       rest = after(rest, bytesWritten)
     }
+    for (const chunk of chunks) giveBack(chunk)
     while ((this.#ranges[this.#firstOpen]?.at ?? -1) === this.#ranges[this.#firstOpen]?.to) this.#firstOpen++
     this.#watch.onPrefix(this.#ranges[this.#firstOpen]?.at ?? this.#file.bytes)
   }

@@ -9,7 +9,7 @@ export interface ObjectReader {
   /**
    * The bytes [from, to) of the object exactly as it was resolved: an answer that is known to be another range or another object
    * rejects. May be called many times at once. An abort ends the answer too. What it gives and how long that takes is not
-   * believed by the caller, who counts bytes and watches the time.
+   * believed by the caller, who counts bytes and watches the time. The chunks are the caller's, who may give their memory back.
    * @throws ReadFailure; anything else counts as `unavailable`
    */
   read(file: RemoteFile, from: number, to: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
