@@ -105,7 +105,7 @@ function usage(): string {
     'npm run bench -- NAME... [--quick] [--reps N] [--scale 0.1] [--classes M,R] [--peers] [--json] [--enforce]',
     ...list,
     '  --quick    one short repetition at a hundredth of the scale: shows that it works',
-    '  --reps     repetitions of everything compared, 5 by default (30 for B6)',
+    '  --reps     repetitions of everything compared, 5 by default (30 for B6, 7 for B6S)',
     '  --scale    share of the models, 1 by default',
     '  --classes  only these classes of models, where the bench has several',
     '  --peers    beside Ray Serve too (B3, B11): installs it into .venv-peers first, 600 MB; needs Python 3.11 on Linux x64',

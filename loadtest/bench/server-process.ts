@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly openFiles?: number
   /** False: nobody reads its standard error, so that the pipe fills up. Default true. */
   readonly readsLog?: boolean
+  /** Beside this process's environment. */
+  readonly env?: Readonly<Record<string, string>>
   readonly clock?: Clock
 }
 
@@ -82,6 +84,7 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
       ...(workingDirectory === undefined ? {} : { cwd: workingDirectory }),
+      ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
     })
     const killGroup = (): void => kill(child, 'SIGKILL')
     process.once('exit', killGroup)

@@ -6,16 +6,18 @@ import type { BenchResult, Gate } from './bench-result.ts'
 import { isMet } from './bench-result.ts'
 import { formatNumber } from './format.ts'
 
-const RESULT = /^B(\d+)\.json$/
+const RESULT = /^B(\d+)[A-Z]?\.json$/
 const FAULTS = 'faults.json'
 
 /** Quick runs, which say nothing, are left out. Benches by number, the table of faults after them where there is one. */
 export async function readmeRows(folder: string): Promise<string> {
   const files = await readdir(folder)
-  const numbers = files.flatMap((file) => RESULT.exec(file)?.[1] ?? []).map(Number)
+  const numberOf = (file: string): number => Number(RESULT.exec(file)?.[1])
+  // By name first: the sort is stable, and a bench stands before its siblings.
+  const names = files.filter((file) => RESULT.test(file)).toSorted((a, b) => (a < b ? -1 : 1))
   const results: BenchResult[] = []
-  for (const number of numbers.toSorted((a, b) => a - b)) {
-    results.push(JSON.parse(await readFile(join(folder, `B${number}.json`), 'utf8'), notMeasured) as BenchResult)
+  for (const name of names.toSorted((a, b) => numberOf(a) - numberOf(b))) {
+    results.push(JSON.parse(await readFile(join(folder, name), 'utf8'), notMeasured) as BenchResult)
   }
   const faults = files.includes(FAULTS)
     ? (JSON.parse(await readFile(join(folder, FAULTS), 'utf8')) as FaultReport)

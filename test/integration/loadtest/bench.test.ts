@@ -7,6 +7,7 @@ import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { BenchResult } from '../../../loadtest/report/bench-result.ts'
 import { formatCell } from '../../../loadtest/report/format.ts'
+import { noS3Server } from '../../support/s3-server.ts'
 
 const BENCH = fileURLToPath(new URL('../../../loadtest/bench.ts', import.meta.url))
 
@@ -49,10 +50,22 @@ describe('bench', async () => {
     assert.doesNotMatch(out, new RegExp(`${tmpdir()}|${process.cwd()}`))
   })
 
+  it('brings cold models from S3 beside curl, in one call more than the ranges take', {
+    skip: noS3Server,
+  }, async () => {
+    const { code, out, err } = await bench('b6s', '--quick', '--json', '--out', folder)
+    assert.equal(code, 0, err)
+    const result = JSON.parse(out) as BenchResult
+    assert.deepEqual([result.bench, result.wrong, result.errors], ['B6S', 0, 0])
+    assert.deepEqual(result.tables[1]?.rows, [['S', 1, 0, 1, 0]])
+    assert.ok(result.gates.every(({ value }) => Number.isFinite(value)))
+    assert.doesNotMatch(out, new RegExp(`${tmpdir()}|${process.cwd()}`))
+  })
+
   it('lists what there is when nothing is asked for, and names what there is not', async () => {
     const list = await bench()
     assert.equal(list.code, 0)
-    for (const name of ['B3', 'B6', 'B7', 'B8', 'B9', 'B10', 'B11'])
+    for (const name of ['B3', 'B6', 'B6S', 'B7', 'B8', 'B9', 'B10', 'B11'])
       assert.match(list.out, new RegExp(`^  ${name} `, 'm'))
     const unknown = await bench('B99')
     assert.equal(unknown.code, 1)

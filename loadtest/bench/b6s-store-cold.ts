@@ -1,0 +1,182 @@
+/**
+ * B6S: a cold start whose bytes are still in S3. One request for a model that was never fetched goes to a server behind a line with
+ * delay; beside its fetch phase stands curl, which brings the same object over the same line in parallel ranges. Every repetition is
+ * another customer's model.
+ */
+import { rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { REMOTE_STORE_LIMITS } from '../../src/store/remote-store.ts'
+import { answerProblem } from '../generator/infer-answer.ts'
+import { inferBody } from '../generator/infer-request.ts'
+import { rotated } from '../measure/statistics.ts'
+import { type ClassName, modelClass, modelName, type NamedTensor, Rng, writeFolder } from '../models/index.ts'
+import type { BenchFindings } from '../report/bench-result.ts'
+import { progressBar } from '../report/progress-line.ts'
+import { type ClassFetches, type FetchTimes, findings } from './b6s-findings.ts'
+import { type Bench, type BenchContext, chosenClasses } from './bench.ts'
+import { curlDownload, curlVersion } from './curl-ranges.ts'
+import { EngineProcess } from './engine-process.ts'
+import { HttpProbe } from './http-probe.ts'
+import { LatencyProxy } from './latency-proxy.ts'
+import { cacheFolder, modelsFolder } from './running-server.ts'
+import { S3Process } from './s3-process.ts'
+import { ServerProcess } from './server-process.ts'
+
+const CLASSES: readonly ClassName[] = ['R', 'M']
+const QUICK_CLASSES: readonly ClassName[] = ['S']
+const SEED = 65
+const BUCKET = 'models'
+const DELAY_MS = 10
+const SCAN_LIMIT_MS = 60_000
+/** The listing is done by then, and no other comes: what passes the proxy belongs to the fetch. */
+const POLL_MS = 3_600_000
+/** A model of its own warms code paths and connections up. */
+const WARM_UP_CUSTOMER = 1
+
+export const storeCold: Bench = {
+  name: 'B6S',
+  question: 'how fast does a cold model come from S3, and in how many calls?',
+  minutes: 3,
+  reps: 7,
+  run,
+}
+
+interface Scene {
+  readonly className: ClassName
+  readonly s3: S3Process
+  readonly far: LatencyProxy
+  readonly near: LatencyProxy
+  readonly server: ServerProcess
+  readonly probe: HttpProbe
+  /** ONNX Runtime itself, which says what the answers should be. */
+  readonly engine: EngineProcess
+  readonly folder: string
+  readonly signal: AbortSignal
+}
+
+async function run(context: BenchContext): Promise<BenchFindings> {
+  const version = await curlVersion()
+  if (version === undefined) throw new Error('there is no curl to compare with')
+  const all: ClassFetches[] = []
+  const classes = context.isQuick && context.classes === undefined ? QUICK_CLASSES : CLASSES
+  for (const className of chosenClasses(context, classes)) {
+    context.signal.throwIfAborted()
+    all.push(await runClass(context, className))
+  }
+  const { parallel, rangeBytes } = REMOTE_STORE_LIMITS
+  return findings(all, { delayMs: DELAY_MS, curlVersion: version, parallel, rangeBytes })
+}
+
+async function runClass(context: BenchContext, className: ClassName): Promise<ClassFetches> {
+  const folder = join(context.folder, className)
+  await rm(folder, { recursive: true, force: true })
+  const stack = new AsyncDisposableStack()
+  // Gigabytes, and quickly made again.
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  try {
+    const scene = await setScene(context, className, folder, stack)
+    const { size: bytes } = await stat(fileOf(folder, WARM_UP_CUSTOMER))
+    const fetches: ClassFetches = { className, bytes, times: [], calls: [], problems: [] }
+    await measure(scene, 0, { ...fetches, times: [], calls: [] })
+    for (let rep = 1; rep <= context.reps; rep += 1) {
+      context.progress(`${className}: repetition ${rep} of ${context.reps}`)
+      await measure(scene, rep, fetches)
+    }
+    return fetches
+  } finally {
+    await stack.disposeAsync()
+  }
+}
+
+/** Models in a bucket, the line to it, and a server behind the line. What is started ends with the stack. */
+async function setScene(
+  context: BenchContext,
+  className: ClassName,
+  folder: string,
+  stack: AsyncDisposableStack,
+): Promise<Scene> {
+  const { reps, signal } = context
+  const set = { family: 'full', seed: SEED, customers: reps + WARM_UP_CUSTOMER } as const
+  await writeFolder(modelsFolder(folder), modelClass(className), set, ({ done, total }) =>
+    context.progress(`${className}: writing ${total} models ${progressBar(done, total)}`),
+  )
+  const s3 = await S3Process.start(join(folder, 's3'), [BUCKET])
+  stack.defer(() => s3.stop())
+  for (let number = 1; number <= set.customers; number += 1) {
+    signal.throwIfAborted()
+    context.progress(`${className}: publishing ${set.customers} models ${progressBar(number, set.customers)}`)
+    const name = modelName(number)
+    await s3.publish(join(modelsFolder(folder), name, '1'), `s3://${BUCKET}/${name}/1`)
+  }
+  const far = await LatencyProxy.start(s3.port, DELAY_MS)
+  stack.defer(() => far.stop())
+  const near = await LatencyProxy.start(s3.port, 0)
+  stack.defer(() => near.stop())
+  const engine = new EngineProcess()
+  stack.defer(() => engine.close())
+  const config = join(folder, 'modelmux.yaml')
+  // JSON is YAML.
+  await writeFile(config, JSON.stringify({ store: { s3: { endpoint: far.url, pathStyle: true, pollMs: POLL_MS } } }))
+  const args = ['--models', `s3://${BUCKET}/`, '--cache', cacheFolder(folder), '--config', config]
+  const server = await ServerProcess.serve({ args, env: s3.env })
+  stack.defer(async () => void (await server.stop()))
+  const probe = new HttpProbe(server.target)
+  stack.defer(() => probe.close())
+  await probe.awaitReady(modelName(set.customers), SCAN_LIMIT_MS, signal)
+  return { className, s3, far, near, server, probe, engine, folder, signal }
+}
+
+/** One model, by every contender in turn. */
+async function measure(scene: Scene, rep: number, fetches: ClassFetches): Promise<void> {
+  const { far, near } = scene
+  const { bytes } = fetches
+  const { rangeBytes, parallel } = REMOTE_STORE_LIMITS
+  const number = WARM_UP_CUSTOMER + rep
+  const curl = (proxy: LatencyProxy, size: number): Promise<number> =>
+    curlDownload({
+      url: `${proxy.url}/${BUCKET}/${modelName(number)}/1/model.onnx`,
+      bytes,
+      rangeBytes: size,
+      parallel,
+      login: scene.s3.login,
+      folder: join(scene.folder, 'curl'),
+    })
+  const contenders: readonly (readonly [keyof FetchTimes, () => Promise<number>])[] = [
+    ['ceiling', () => curl(near, rangeBytes)],
+    ['curlRanges', () => curl(far, rangeBytes)],
+    ['ours', () => fetchOurs(scene, number, fetches)],
+    ['curlShares', () => curl(far, Math.ceil(bytes / parallel))],
+  ]
+  const times: Partial<Record<keyof FetchTimes, number>> = {}
+  for (const [contender, time] of rotated(contenders, rep)) {
+    scene.signal.throwIfAborted()
+    times[contender] = await time()
+  }
+  const { ceiling = Number.NaN, curlRanges = Number.NaN, curlShares = Number.NaN, ours = Number.NaN } = times
+  fetches.times.push({ ceiling, curlRanges, curlShares, ours })
+}
+
+/** @returns the milliseconds of its fetch phase; the answer is held against ONNX Runtime's own */
+async function fetchOurs(scene: Scene, number: number, { className, calls, problems }: ClassFetches): Promise<number> {
+  const { far, probe, server, engine, folder, signal } = scene
+  const zooClass = modelClass(className)
+  const inputs = zooClass.sampleInputs(new Rng('store cold', className, SEED), 1)
+  const before = (await far.calls()).length
+  const { phases, outputs } = await probe.infer(modelName(number), inferBody(inputs, 'binary'))
+  calls.push((await far.calls()).slice(before))
+  const { outputs: said } = await engine.plain(fileOf(folder, number), inputs)
+  const wanted = said.map(
+    ({ name, shape, values }): NamedTensor => ({ name, shape, datatype: 'FP32', data: Float32Array.from(values) }),
+  )
+  const problem = answerProblem(outputs, wanted, zooClass.tolerance)
+  if (problem !== undefined) problems.push(`${className}, ${modelName(number)}: ${problem}`)
+  await probe.awaitQuiet(server.pid, signal)
+  await probe.unload(modelName(number))
+  const { fetch: ms } = phases
+  if (ms === undefined) throw new Error(`${modelName(number)} was answered without a fetch`)
+  return ms
+}
+
+function fileOf(folder: string, number: number): string {
+  return join(modelsFolder(folder), modelName(number), '1', 'model.onnx')
+}
