@@ -77,18 +77,21 @@ export interface GuardOptions {
   readonly connect: Omit<buildConnector.BuildOptions, 'lookup' | 'host' | 'port' | 'path'>
 }
 
-/** A connector for undici's pools that reaches allowed addresses only. */
-export function guardedConnector({ lookup, mayBePrivate, connect }: GuardOptions): buildConnector.connector {
+/** A connector for undici's pools that reaches allowed addresses only. `make` gives the one that connects. */
+export function guardedConnector(
+  { lookup, mayBePrivate, connect }: GuardOptions,
+  make: (options: buildConnector.BuildOptions) => buildConnector.connector = buildConnector,
+): buildConnector.connector {
   const isAllowed = (host: string, address: string): boolean => {
     const found = addressClass(address)
     return found === 'public' || (found === 'private' && mayBePrivate(host))
   }
-  const make = buildConnector({ ...connect, lookup: siftedLookup(lookup, isAllowed) })
+  const reach = make({ ...connect, lookup: siftedLookup(lookup, isAllowed) })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
     // No name, no lookup.
     if (isIP(host) !== 0 && !isAllowed(host, host)) return callback(new AddressRefusedError(host, host), null)
-    make(options, (...[error, socket]) => {
+    reach(options, (...[error, socket]) => {
       if (error !== null) return callback(error, null)
       const address = socket.remoteAddress ?? ''
       if (isAllowed(host, address)) return callback(null, socket)

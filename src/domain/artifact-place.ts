@@ -123,7 +123,7 @@ function filePlace(uri: string, { allowed }: ArtifactRules): ArtifactPlace {
 
 /** `file:///a/b`, as text: a URL parser would resolve `..` before it could be seen. */
 function folderOf(uri: string): string {
-  const [, path] = /^file:(?:\/\/(?:localhost)?)?\/+(.*)$/is.exec(uri) ?? []
+  const [, path] = /^file:(?:\/\/(?:localhost)?)?\/(?!\/)(.*)$/is.exec(uri) ?? []
   if (path === undefined) throw new PlaceRefusedError('its artifact URI is no folder of this machine')
   return `/${checkedPath(path)}`
 }

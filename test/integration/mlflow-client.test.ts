@@ -9,12 +9,12 @@ import { DATA_TYPE, modelOf } from '../../loadtest/models/onnx-model.ts'
 import { mlflowReader } from '../../src/app/mlflow-access.ts'
 import { Mlflow } from '../../src/clients/mlflow.ts'
 import { MlflowArtifacts } from '../../src/clients/mlflow-artifacts.ts'
-import { MlflowError, type MlflowErrorKind } from '../../src/clients/mlflow-error.ts'
 import { MlflowHttp } from '../../src/clients/mlflow-http.ts'
 import { SignedReads } from '../../src/clients/signed-reads.ts'
 import { artifactPlaceOf, proxyLocation } from '../../src/domain/artifact-place.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { ReadFailure } from '../../src/store/object-reader.ts'
+import { fails } from '../support/mlflow-rig.ts'
 import { MlflowServer, noMlflowServer } from '../support/mlflow-server.ts'
 import { modelFolder } from '../support/tiny-models.ts'
 
@@ -27,16 +27,6 @@ function weightedModel(): OnnxModel {
   graph.node('MatMul', ['x', graph.weights('w', [64, 64], new Float32Array(64 * 64).fill(0.5))], { outputs: ['y'] })
   graph.output('y', DATA_TYPE.FLOAT, ['N', 64])
   return modelOf(graph.finish())
-}
-
-async function fails(work: Promise<unknown>, kind: MlflowErrorKind): Promise<MlflowError> {
-  const error: unknown = await work.then(
-    () => assert.fail('it worked'),
-    (reason: unknown) => reason,
-  )
-  assert.ok(error instanceof MlflowError, String(error))
-  assert.equal(error.kind, kind, error.message)
-  return error
 }
 
 describe('the MLflow client and a real server', { skip: noMlflowServer }, () => {
