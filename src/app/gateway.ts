@@ -6,16 +6,18 @@ import { Pins } from '../control/pins.ts'
 import { Rollouts } from '../control/rollout.ts'
 import { parseModelRef } from '../domain/model-ref.ts'
 import { detach } from '../lib/detach.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
-import type { WatchedRegistry } from './model-source.ts'
+import type { ModelSource } from './model-source.ts'
 import { openModelSource } from './model-source.ts'
 import type { RunningReplica } from './replica.ts'
 import { startReplica } from './replica.ts'
@@ -74,7 +76,7 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
 
   const source = await openModelSource(config, { clock, onEvent })
   teardown.add(() => source.close())
-  const { registry, store } = source
+  const { registry, store, watched } = source
   const rollouts: Rollouts = new Rollouts({
     resolve: (ref) => registry.resolve(ref),
     aliasesOf: (name) => [...registry.aliasesOf(name).keys()],
@@ -126,31 +128,25 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     onEvent,
   })
   teardown.add(() => pins.close())
-  let isScanned = false
-  const sweepQuarantine = () => {
-    // A registry that never answered, or was closed before, knows of nothing that it is gone.
-    if (registry.lastScanMs === undefined) return
-    quarantine.sweep(({ model, key }) => registry.versionsOf(model).some((one) => one.key === key))
-  }
-  detach(registry.initialScan.then(() => (isScanned = true)))
-  detach(registry.initialScan.then(sweepQuarantine))
+  // A registry that never answered, or was closed before, knows of nothing that it is gone.
+  const sweepQuarantine = () =>
+    quarantine.sweep(
+      ({ model, key }) => !registry.hasScanned(model) || registry.versionsOf(model).some((one) => one.key === key),
+    )
+  for (const one of watched) detach(one.registry.initialScan.then(sweepQuarantine))
   const sweeping = clock.every(QUARANTINE_SWEEP_MS, sweepQuarantine)
   teardown.add(() => sweeping.cancel())
   registry.onChange((change) => {
     // Thousands that were there at the start are one event of the scan.
-    if (isScanned && change.kind !== 'aliases') log.event(`model.${change.kind}`, { key: change.version.key })
+    if (registry.hasScanned(change.version.name) && change.kind !== 'aliases')
+      log.event(`model.${change.kind}`, { key: change.version.key })
     if (change.kind === 'changed' && change.previous.key === change.version.key) running.applySettings(change.version)
     else rollouts.refresh(change.version.name)
     if (registry.versionsOf(change.version.name).length === 0) base.modelMetrics?.forget(change.version.name)
     pins.refresh()
   })
   metrics.observe('modelmux_models_registered', () => registry.size.versions)
-  metrics.observe('modelmux_registry_scan_seconds', () =>
-    registry.lastScanMs === undefined ? undefined : registry.lastScanMs / 1000,
-  )
-  metrics.observe('modelmux_registry_age_seconds', () =>
-    registry.ageMs === undefined ? undefined : registry.ageMs / 1000,
-  )
+  observeRegistries(metrics, watched)
   await registry.start()
   teardown.add(() => registry.close())
 
@@ -165,6 +161,22 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
 }
 
 /** Undefined when the registry does not have the version, or not yet. */
-function keyIn(registry: WatchedRegistry, name: string, number: string): string | undefined {
+function keyIn(registry: Registry, name: string, number: string): string | undefined {
   return registry.versionsOf(name).find((one) => one.version === number)?.key
+}
+
+function observeRegistries(metrics: Metrics, watched: ModelSource['watched']): void {
+  const seconds = (ms: (one: ModelSource['watched'][number]['registry']) => number | undefined) => () =>
+    watched.flatMap(({ prefix, registry }) => {
+      const value = ms(registry)
+      return value === undefined ? [] : [[{ prefix }, value / 1000] as const]
+    })
+  metrics.observe(
+    'modelmux_registry_scan_seconds',
+    seconds(({ lastScanMs }) => lastScanMs),
+  )
+  metrics.observe(
+    'modelmux_registry_age_seconds',
+    seconds(({ ageMs }) => ageMs),
+  )
 }

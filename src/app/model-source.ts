@@ -1,86 +1,87 @@
-/** Where models come from: what knows of them, and what brings their bytes here. A folder, or a folder in S3. */
-import { hash } from 'node:crypto'
+/**
+ * Where models come from: what knows of them, and what brings their bytes here. One place for all names, others for the names under
+ * prefixes; each has connections and bounds of its own, so that one that does not answer takes nothing from the others. What they
+ * fetch shares one folder and one budget.
+ */
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import type { ModelVersion } from '../domain/model-version.ts'
-import { isS3Uri, parseS3Folder } from '../domain/s3-uri.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { NamePrefix } from '../domain/name-routes.ts'
+import { isS3Uri } from '../domain/s3-uri.ts'
+import { CompositeRegistry } from '../registry/composite-registry.ts'
 import { FolderRegistry } from '../registry/folder-registry.ts'
-import type { Registry } from '../registry/registry.ts'
-import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
-import { S3Registry } from '../registry/s3-registry.ts'
+import type { Registry, WatchedRegistry } from '../registry/registry.ts'
 import { FolderStore } from '../store/folder-store.ts'
-import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
+import { RoutedStore } from '../store/routed-store.ts'
 import { Staging } from '../store/staging.ts'
 import type { Store } from '../store/store.ts'
-import type { EventSink } from './event-sink.ts'
-import { s3Lister, s3Reader, s3SmallReader, s3Sources } from './s3-access.ts'
+import { openS3 } from './s3-source.ts'
+import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
 export interface ModelSource {
-  readonly registry: WatchedRegistry
+  readonly registry: Registry
   readonly store: Store
+  /** The registries of which `registry` is made, each with the prefix of its names. */
+  readonly watched: readonly { readonly prefix: NamePrefix; readonly registry: WatchedRegistry }[]
   /** Ends what fetches; the registry is closed by whoever started it. Idempotent. */
   close(): Promise<void>
 }
 
-/** A registry whose work can be seen. */
-export interface WatchedRegistry extends Registry {
-  readonly size: { readonly models: number; readonly versions: number }
-  /** What the last look at everything took, in milliseconds. */
-  readonly lastScanMs: number | undefined
-  /** How long ago what is known was seen to be so, in milliseconds; undefined when nothing was ever known. */
-  readonly ageMs: number | undefined
-}
-
-interface SourceDeps {
-  readonly clock: Clock
-  readonly onEvent: EventSink
-}
-
-/** In the cache folder: fetched files, and what registries knew. */
+/** In the cache folder: fetched files. */
 const STAGING_FOLDER = 'staging'
-const REGISTRY_FOLDER = 'registry'
-const SNAPSHOT_NAME_DIGITS = 24
-const CONNECT_MS = 5000
-const ANSWER_MS = 20_000
-/** Lists and small reads; a fetch has reads of its own, which it begins again by itself. */
-const CALLS = { attempts: 3, maxConnections: 16 }
 
-export function openModelSource(config: Config, deps: SourceDeps): Promise<ModelSource> {
-  return isS3Uri(config.store.models) ? openS3(config, deps) : Promise.resolve(openFolder(config, deps))
+export async function openModelSource(
+  config: Config,
+  { clock, onEvent }: Pick<SourceDeps, 'clock' | 'onEvent'>,
+): Promise<ModelSource> {
+  let staging: Promise<Staging> | undefined
+  const deps: SourceDeps = {
+    config,
+    clock,
+    onEvent,
+    staging() {
+      staging ??= openStaging(config, { clock, onEvent })
+      return staging
+    },
+  }
+  const places: readonly SourcePlace[] = [{ prefix: '', models: config.store.models }]
+  const opened: (OpenSource & { readonly prefix: NamePrefix })[] = []
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((one) => one.close()))
+  }
+  try {
+    for (const place of places) opened.push({ prefix: place.prefix, ...(await openPlace(place, deps)) })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const [first] = opened
+  return {
+    registry: opened.length === 1 && first !== undefined ? first.registry : new CompositeRegistry(opened, onEvent),
+    store: opened.length === 1 && first !== undefined ? first.store : new RoutedStore(opened),
+    watched: opened,
+    close,
+  }
 }
 
-function openFolder({ store, model }: Config, { clock, onEvent }: SourceDeps): ModelSource {
+/** By the kind of the place. */
+function openPlace(place: SourcePlace, deps: SourceDeps): Promise<OpenSource> {
+  if (isS3Uri(place.models)) return openS3(place, deps)
+  return Promise.resolve(openFolder(place, deps))
+}
+
+function openFolder({ models }: SourcePlace, { config, clock, onEvent }: SourceDeps): OpenSource {
+  const store = { ...config.store, models }
   return {
-    registry: new FolderRegistry({ ...store, defaults: model, clock, onEvent }),
+    registry: new FolderRegistry({ ...store, defaults: config.model, clock, onEvent }),
     store: new FolderStore(store),
     close: () => Promise.resolve(),
   }
 }
 
-async function openS3({ store, model, cache }: Config, { clock, onEvent }: SourceDeps): Promise<ModelSource> {
-  // The SDK takes a tenth of a second and 35 MB: only where it is used.
-  const { S3 } = await import('../clients/s3.ts')
-  const { models, s3: settings, settleMs } = store
-  const { endpoint, region, pathStyle, pollMs } = settings
-  const folder = parseS3Folder(models)
-  const common = { endpoint, region, pathStyle, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS, clock }
-  const calls = new S3({ ...common, ...CALLS })
-  const reads = new S3({ ...common, attempts: 1, maxConnections: REMOTE_STORE_LIMITS.parallelReads })
-  const origin = `${endpoint ?? 'aws'} ${models}`
-  const name = hash('sha256', origin, 'hex').slice(0, SNAPSHOT_NAME_DIGITS)
-  const registry = new S3Registry({
-    folder,
-    list: s3Lister(calls),
-    read: s3SmallReader(calls, folder),
-    pollMs,
-    settleMs,
-    defaults: model,
-    snapshot: new RegistrySnapshot({ path: join(cache.dir, REGISTRY_FOLDER, `${name}.jsonl`), origin, clock }),
-    clock,
-    random: Math.random,
-    onEvent,
-  })
+async function openStaging(
+  { cache }: Config,
+  { clock, onEvent }: Pick<SourceDeps, 'clock' | 'onEvent'>,
+): Promise<Staging> {
   const staging = new Staging({
     dir: join(cache.dir, STAGING_FOLDER),
     budgetBytes: cache.stagingBytes,
@@ -89,23 +90,5 @@ async function openS3({ store, model, cache }: Config, { clock, onEvent }: Sourc
     onEvent,
   })
   await staging.open()
-  const remote = new RemoteStore({
-    reader: s3Reader(reads),
-    sourceOf: s3Sources(calls, folder, (version: ModelVersion) => registry.sourceOf(version)),
-    staging,
-    limits: REMOTE_STORE_LIMITS,
-    replacedRetryMs: pollMs,
-    clock,
-    random: Math.random,
-    onEvent,
-  })
-  return {
-    registry,
-    store: remote,
-    async close() {
-      await remote.close()
-      calls.close()
-      reads.close()
-    },
-  }
+  return staging
 }

@@ -11,7 +11,7 @@ import { ChangeFeed } from './change-feed.ts'
 import { defaultSettings, type ModelDefaults } from './model-settings.ts'
 import { ModelTable } from './model-table.ts'
 import { NameHints } from './name-hints.ts'
-import type { Registry, RegistryChange, RegistryEventSink } from './registry.ts'
+import type { RegistryChange, RegistryEventSink, WatchedRegistry } from './registry.ts'
 import type { ModelReport, ScannerMessage } from './scan-messages.ts'
 import { type ScannerLink, ScannerThread, type StartScanner } from './scanner-link.ts'
 
@@ -35,7 +35,7 @@ const LOOK_RETRY_MS = 200
 /** Names asked for during the first scan that the scanner was told of and did not answer. */
 const MAX_LOOKS = 1000
 
-export class FolderRegistry implements Registry {
+export class FolderRegistry implements WatchedRegistry {
   readonly initialScan: Promise<void>
   readonly #options: FolderRegistryOptions
   readonly #table: ModelTable
@@ -125,6 +125,10 @@ export class FolderRegistry implements Registry {
   /** Why the models folder cannot be looked at; undefined when it can. */
   get lostReason(): string | undefined {
     return this.#lostReason
+  }
+
+  hasScanned(): boolean {
+    return this.#lastScanMs !== undefined
   }
 
   onChange(listener: (change: RegistryChange) => void): () => void {

@@ -32,10 +32,21 @@ export interface Registry {
   names(): readonly string[]
   /** Every version of every model. */
   list(): Iterable<ModelVersion>
+  readonly size: { readonly models: number; readonly versions: number }
+  /** Everything among which the name would be was looked at once, so that a version of it that is not known is not there. */
+  hasScanned(name: string): boolean
   /** Calls the listener for each change until the returned function is called. */
   onChange(listener: (change: RegistryChange) => void): () => void
   /** Stops looking; what is known stays. Idempotent. */
   close(): Promise<void>
+}
+
+/** A registry of one place, whose work can be seen. */
+export interface WatchedRegistry extends Registry {
+  /** What the last look at everything took, in milliseconds; undefined before the first one ended. */
+  readonly lastScanMs: number | undefined
+  /** How long ago what is known was seen to be so, in milliseconds; undefined when nothing was ever known. */
+  readonly ageMs: number | undefined
 }
 
 /** One thing worth a line in the log. */

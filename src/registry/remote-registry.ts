@@ -15,7 +15,7 @@ import { detach } from '../lib/detach.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
 import { ChangeFeed } from './change-feed.ts'
 import type { ModelDefaults } from './model-settings.ts'
-import type { Registry, RegistryChange, RegistryEventSink } from './registry.ts'
+import type { RegistryChange, RegistryEventSink, WatchedRegistry } from './registry.ts'
 import type { RegistrySnapshot } from './registry-snapshot.ts'
 import { RemoteCatalog } from './remote-catalog.ts'
 
@@ -70,7 +70,7 @@ const MIN_RECHECK_MS = 200
 const MAX_RECHECKED = 50
 
 /** `F`: what is known of the files of a version; plain data. */
-export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implements Registry {
+export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implements WatchedRegistry {
   readonly initialScan: Promise<void>
   protected readonly sweeper: S
   readonly #options: RemoteRegistryOptions<F, S>
@@ -151,6 +151,10 @@ export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implemen
   /** How long ago what is known was seen to be so, in milliseconds; undefined when nothing was ever known. */
   get ageMs(): number | undefined {
     return this.#trueAt === undefined ? undefined : this.#options.clock.now() - this.#trueAt
+  }
+
+  hasScanned(): boolean {
+    return this.#lastScanMs !== undefined
   }
 
   onChange(listener: (change: RegistryChange) => void): () => void {

@@ -29,6 +29,7 @@ export const EVENTS = {
   'registry.layout_problem': 'warn',
   'registry.model_problem': 'warn',
   'registry.name_skipped': 'warn',
+  'registry.foreign_names': 'warn',
   'model.added': 'info',
   'model.changed': 'info',
   'model.removed': 'info',

@@ -149,8 +149,16 @@ export const METRICS = {
   modelmux_device_budget_bytes: gauge('bytes', [], 'Memory of the GPU that sessions may be charged together.'),
   modelmux_device_out_of_memory_total: counter('', ['when'], 'How often the GPU itself was out of memory.'),
 
-  modelmux_registry_scan_seconds: gauge('seconds', [], 'Duration of the last full scan of the registry.'),
-  modelmux_registry_age_seconds: gauge('seconds', [], 'Time since what is known of models was last seen to be so.'),
+  modelmux_registry_scan_seconds: gauge(
+    'seconds',
+    ['prefix'],
+    'Duration of the last full scan of a registry, by the prefix of its names.',
+  ),
+  modelmux_registry_age_seconds: gauge(
+    'seconds',
+    ['prefix'],
+    'Time since what a registry knows was last seen to be so, by the prefix of its names.',
+  ),
   modelmux_event_loop_lag_seconds: gauge(
     'seconds',
     ['quantile'],

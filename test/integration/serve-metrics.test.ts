@@ -64,6 +64,6 @@ describe('the metrics of a server', () => {
     assert.equal(samples.get('modelmux_model_errors_total{model="other"}'), 1)
     assert.equal(samples.get('modelmux_compiles_total{outcome="compiled"}'), 1)
     assert.equal(samples.get('modelmux_compiles_total{outcome="ARTIFACT_INVALID"}'), 1)
-    assert.ok((samples.get('modelmux_registry_scan_seconds') ?? 0) > 0)
+    assert.ok((samples.get('modelmux_registry_scan_seconds{prefix=""}') ?? 0) > 0)
   })
 })

@@ -78,7 +78,7 @@ describe('serving models from S3', { skip: noS3Server }, () => {
       assert.equal(fetched.integrity, 'crc64nvme')
       const metrics = await server.metrics()
       assert.equal(metrics.get('modelmux_models_registered'), 2)
-      assert.ok((metrics.get('modelmux_registry_age_seconds') ?? -1) >= 0)
+      assert.ok((metrics.get('modelmux_registry_age_seconds{prefix=""}') ?? -1) >= 0)
     } finally {
       await server.stop()
     }
