@@ -8,7 +8,7 @@ import type { HttpCredentials, HttpTls } from '../domain/http-identity.ts'
 import { ConfigError } from './config-error.ts'
 
 export interface MlflowEnvironment {
-  /** Of the registry; undefined where the environment names none, or one that is not reached over HTTP. Without credentials. */
+  /** Of the registry, without credentials; undefined where nobody names one, or one that is not reached over HTTP. */
   readonly uri: string | undefined
   readonly credentials: HttpCredentials | undefined
   readonly tls: HttpTls
@@ -25,8 +25,15 @@ const FLAGS: Readonly<Record<string, boolean>> = { true: true, '1': true, false:
 /** A header cannot carry more than visible ASCII. */
 const HEADER_TEXT = /^[\x20-\x7e]+$/
 
-/** @throws ConfigError with every problem found */
-export function readMlflowEnvironment(env: Env = process.env, read: ReadText = readIfThere): MlflowEnvironment {
+/**
+ * @param named URL of the server where it is named elsewhere: then the environment's is not used, nor credentials that stand in it
+ * @throws ConfigError with every problem found
+ */
+export function readMlflowEnvironment(
+  named?: string,
+  env: Env = process.env,
+  read: ReadText = readIfThere,
+): MlflowEnvironment {
   const problems: string[] = []
   const attempt = (name: string, path: string): string | undefined => {
     try {
@@ -38,7 +45,7 @@ export function readMlflowEnvironment(env: Env = process.env, read: ReadText = r
       return undefined
     }
   }
-  const server = serverOf(env)
+  const server = named === undefined ? serverOf(env) : { uri: named, credentials: undefined }
   const workspace = textOf(env, 'MLFLOW_WORKSPACE')?.trim()
   if (workspace !== undefined && !HEADER_TEXT.test(workspace))
     problems.push('environment MLFLOW_WORKSPACE: expected the name of a workspace')

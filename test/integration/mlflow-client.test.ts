@@ -16,8 +16,10 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { ReadFailure } from '../../src/store/object-reader.ts'
 import { fails } from '../support/mlflow-rig.ts'
 import { MlflowServer, noMlflowServer } from '../support/mlflow-server.ts'
+import { noS3Server, S3Server } from '../support/s3-server.ts'
 import { modelFolder } from '../support/tiny-models.ts'
 
+const LIMITS = { connectMs: 5000, answerMs: 20_000, idleMs: 20_000, maxConnections: 4, clock: systemClock }
 const ROW = Array.from({ length: 64 }, (_, index) => index / 64)
 
 /** 16 KiB of weights: MLflow puts them beside the graph. */
@@ -42,14 +44,7 @@ describe('the MLflow client and a real server', { skip: noMlflowServer }, () => 
     http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random })
     mlflow = new Mlflow(http)
     artifacts = new MlflowArtifacts(http, rules, systemClock)
-    signedReads = new SignedReads({
-      rules,
-      connectMs: 5000,
-      answerMs: 5000,
-      idleMs: 5000,
-      maxConnections: 4,
-      clock: systemClock,
-    })
+    signedReads = new SignedReads({ ...LIMITS, rules })
     const models = await modelFolder()
     const file = await models.write('weighted', weightedModel())
     await server.log([
@@ -196,5 +191,50 @@ describe('the MLflow client and a real server', { skip: noMlflowServer }, () => 
     await fails(mlflow.model('fraud'), 'unavailable')
     await server.resume()
     assert.equal((await mlflow.model('fraud')).name, 'fraud')
+  })
+})
+
+describe('the MLflow client and a real server that keeps artifacts in S3', {
+  skip: noMlflowServer || noS3Server,
+}, () => {
+  let s3: S3Server
+  let server: MlflowServer
+  let http: MlflowHttp
+
+  before(async () => {
+    s3 = await S3Server.start({ buckets: ['artifacts'] })
+    const env = { ...s3.env, MLFLOW_S3_ENDPOINT_URL: s3.endpoint }
+    server = await MlflowServer.start({ destination: 's3://artifacts/mlflow', env })
+    http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random })
+  })
+  after(async () => {
+    await http?.close()
+    await server?.stop()
+    await s3?.stop()
+  })
+
+  it('is given signed addresses, and reads from S3 where that is listed, else through the proxy', async () => {
+    const content = Buffer.from('of a model')
+    await new MlflowArtifacts(http, { server: server.uri, allowed: [] }, systemClock).write(
+      '1/a b',
+      content,
+      content.length,
+    )
+    assert.equal(await s3.text('artifacts', 'mlflow/1/a b'), 'of a model')
+    for (const allowed of [[s3.endpoint], []]) {
+      const rules = { server: server.uri, allowed }
+      const artifacts = new MlflowArtifacts(http, rules, systemClock)
+      const reads = new SignedReads({ ...LIMITS, rules })
+      const address = await artifacts.signed('1/a b')
+      assert.equal(address?.url.origin, allowed[0])
+      const file = { path: 'a b', bytes: content.length, location: proxyLocation('1/a b') }
+      const chunks = await mlflowReader(artifacts, reads).read(file, 0, file.bytes, new AbortController().signal)
+      assert.deepEqual(await buffer(chunks), content)
+      if (address !== undefined) {
+        const part = await reads.read(address, { from: 3, to: 6, bytes: content.length })
+        assert.equal((await buffer(part)).toString(), 'a m')
+      }
+      await reads.close()
+    }
   })
 })

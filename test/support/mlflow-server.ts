@@ -37,6 +37,15 @@ export interface LogOrder {
   readonly externalData?: boolean
 }
 
+export interface MlflowServerOptions {
+  /** Where the proxy keeps artifacts, `s3://bucket/prefix`; a folder of the server's own when left out. */
+  readonly destination?: string
+  /** Where clients are told to put artifacts by themselves, past the proxy. */
+  readonly root?: string
+  /** What it takes to get there, for the server and for who logs models. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 export interface Logged {
   readonly name: string
   readonly version: string
@@ -46,22 +55,24 @@ export interface Logged {
 export class MlflowServer {
   readonly port: number
   readonly #folder: string
+  readonly #options: MlflowServerOptions
   #child: ChildProcess
 
-  private constructor(port: number, folder: string, child: ChildProcess) {
+  private constructor(port: number, folder: string, options: MlflowServerOptions, child: ChildProcess) {
     this.port = port
     this.#folder = folder
+    this.#options = options
     this.#child = child
   }
 
-  static async start(): Promise<MlflowServer> {
+  static async start(options: MlflowServerOptions = {}): Promise<MlflowServer> {
     const folder = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-'))
     // MLflow takes longer to make an empty database than for the rest of its start.
     await copyFile(join(dirname(PYTHON), '../empty.sqlite'), join(folder, 'mlflow.sqlite'))
     for (let tries = 1; ; tries++) {
       const port = await freePort()
-      const child = startChild(folder, port)
-      if (await answers(child, healthOf(port), START_BOUND_MS)) return new MlflowServer(port, folder, child)
+      const child = startChild(folder, port, options)
+      if (await answers(child, healthOf(port), START_BOUND_MS)) return new MlflowServer(port, folder, options, child)
       if (tries < TRIES) continue
       await rm(folder, { recursive: true, force: true })
       throw new Error(`MLflow ended ${TRIES} times before it listened`)
@@ -76,7 +87,13 @@ export class MlflowServer {
   async log(orders: readonly LogOrder[]): Promise<readonly Logged[]> {
     const child = spawn(PYTHON, [LOG_MODELS], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...QUIET, MLFLOW_TRACKING_URI: this.uri, HOME: this.#folder, PATH: process.env.PATH },
+      env: {
+        ...QUIET,
+        ...this.#options.env,
+        MLFLOW_TRACKING_URI: this.uri,
+        HOME: this.#folder,
+        PATH: process.env.PATH,
+      },
     })
     child.stdin.on('error', () => undefined)
     child.stdin.end(JSON.stringify(orders.map((order) => ({ ...order, file: resolve(order.file) }))))
@@ -96,7 +113,7 @@ export class MlflowServer {
   /** Starts again on the same port, with what is stored; nothing when it runs. */
   async resume(): Promise<void> {
     if (isRunning(this.#child)) return
-    this.#child = startChild(this.#folder, this.port)
+    this.#child = startChild(this.#folder, this.port, this.#options)
     if (!(await answers(this.#child, healthOf(this.port), START_BOUND_MS)))
       throw new Error('MLflow did not start again')
   }
@@ -117,7 +134,7 @@ const QUIET = {
 }
 
 /** What `mlflow server --serve-artifacts --workers 1` starts, without the process that only waits for it. */
-function startChild(folder: string, port: number): ChildProcess {
+function startChild(folder: string, port: number, { destination, root, env }: MlflowServerOptions): ChildProcess {
   const database = `sqlite:///${join(folder, 'mlflow.sqlite')}`
   return startServer(
     PYTHON,
@@ -136,10 +153,11 @@ function startChild(folder: string, port: number): ChildProcess {
       stdio: 'ignore',
       env: {
         ...QUIET,
+        ...env,
         _MLFLOW_SERVER_FILE_STORE: database,
         _MLFLOW_SERVER_REGISTRY_STORE: database,
-        _MLFLOW_SERVER_ARTIFACT_ROOT: 'mlflow-artifacts:/',
-        _MLFLOW_SERVER_ARTIFACT_DESTINATION: join(folder, 'artifacts'),
+        _MLFLOW_SERVER_ARTIFACT_ROOT: root ?? 'mlflow-artifacts:/',
+        _MLFLOW_SERVER_ARTIFACT_DESTINATION: destination ?? join(folder, 'artifacts'),
         _MLFLOW_SERVER_SERVE_ARTIFACTS: 'true',
         HOME: folder,
         PATH: process.env.PATH,

@@ -88,6 +88,8 @@ export class S3Server {
       AWS_ACCESS_KEY_ID: ACCESS_KEY,
       AWS_SECRET_ACCESS_KEY: SECRET_KEY,
       AWS_REGION: S3_REGION,
+      // As Python's SDK calls it.
+      AWS_DEFAULT_REGION: S3_REGION,
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
       AWS_EC2_METADATA_DISABLED: 'true',

@@ -23,7 +23,7 @@ function read(path: string): string | undefined {
 }
 
 function environment(env: Readonly<Record<string, string>>) {
-  return readMlflowEnvironment(env, read)
+  return readMlflowEnvironment(undefined, env, read)
 }
 
 function problemsOf(env: Readonly<Record<string, string>>): readonly string[] {
@@ -79,6 +79,14 @@ describe("MLflow's own environment", () => {
     assert.equal(uri, 'https://host/base')
     assert.deepEqual(credentials, { kind: 'basic', user: 'a@b', password: 'p:w' })
     assert.deepEqual(environment({ ...url, MLFLOW_TRACKING_TOKEN: 't' }).credentials, { kind: 'bearer', token: 't' })
+  })
+
+  it('keeps credentials in a URL from a server that is named elsewhere, not those beside', () => {
+    const env = { MLFLOW_TRACKING_URI: 'https://a:b@host' }
+    const named = readMlflowEnvironment('https://other', env, read)
+    assert.deepEqual([named.uri, named.credentials], ['https://other', undefined])
+    const beside = readMlflowEnvironment('https://other', { ...env, MLFLOW_TRACKING_TOKEN: 't' }, read)
+    assert.deepEqual(beside.credentials, { kind: 'bearer', token: 't' })
   })
 
   it('gives TLS, workspace and the S3 server', () => {
