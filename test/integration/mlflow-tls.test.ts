@@ -25,14 +25,9 @@ function opensslProblem(): string | false {
 /** A certificate that signs itself, and its key. */
 async function certificate(dir: string, name: string): Promise<string> {
   const [key, cert] = [join(dir, `${name}.key`), join(dir, `${name}.crt`)]
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert],
-    ],
-    { stdio: 'ignore' },
-  )
+  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
+  const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+  execFileSync('openssl', [...request, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' })
   return `${await readFile(cert, 'utf8')}\n${await readFile(key, 'utf8')}`
 }
 
