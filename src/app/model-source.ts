@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
+import { isMlflowUri } from '../domain/mlflow-uri.ts'
 import type { NamePrefix } from '../domain/name-routes.ts'
 import { isS3Uri } from '../domain/s3-uri.ts'
 import { CompositeRegistry } from '../registry/composite-registry.ts'
@@ -14,6 +15,7 @@ import { FolderStore } from '../store/folder-store.ts'
 import { RoutedStore } from '../store/routed-store.ts'
 import { Staging } from '../store/staging.ts'
 import type { Store } from '../store/store.ts'
+import { openMlflow } from './mlflow-source.ts'
 import { openS3 } from './s3-source.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
@@ -66,6 +68,7 @@ export async function openModelSource(
 /** By the kind of the place. */
 function openPlace(place: SourcePlace, deps: SourceDeps): Promise<OpenSource> {
   if (isS3Uri(place.models)) return openS3(place, deps)
+  if (isMlflowUri(place.models)) return openMlflow(place, deps)
   return Promise.resolve(openFolder(place, deps))
 }
 

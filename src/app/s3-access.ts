@@ -7,7 +7,7 @@ import { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
-import { parseS3Location } from '../domain/s3-uri.ts'
+import { parseS3Location, s3Location } from '../domain/s3-uri.ts'
 import {
   parseSharedFiles,
   remoteFileOf,
@@ -15,6 +15,7 @@ import {
   SHARED_FILES_MAX_BYTES,
   SharedFilesError,
 } from '../domain/shared-blobs.ts'
+import { SOURCE_BOUNDS } from '../domain/source-identity.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import type { ReadSmall } from '../registry/remote-sidecar.ts'
 import { UnreadableError } from '../registry/remote-sidecar.ts'
@@ -35,6 +36,8 @@ const FAILURES: Readonly<Record<S3ErrorKind, ReadFailureKind>> = {
 }
 /** Objects of one version that are asked about at a time. */
 const MAX_HEADS = 8
+/** S3 gives no more in one page. */
+const LIST_OBJECTS = 1000
 
 export function s3Lister(s3: S3): ListPage {
   return (request, signal) => s3.list(request, signal)
@@ -80,6 +83,25 @@ export function s3Sources(
     )
     return { files: (await Promise.all(found)).flat() }
   }
+}
+
+/** Every file of a folder, with what S3 knows of it. @throws ReadFailure, GatewayError ARTIFACT_INVALID for too many */
+export async function s3Files(s3: S3, { bucket, prefix }: S3Folder, signal: AbortSignal): Promise<RemoteFile[]> {
+  const listed: RemoteFile[] = []
+  let from: string | undefined
+  do {
+    const page = await asFailure(s3.list({ bucket, prefix, from, limit: LIST_OBJECTS }, signal))
+    for (const { key, bytes, etag } of page.objects) {
+      // Some tools keep a folder as an empty object.
+      if (!key.endsWith('/'))
+        listed.push({ path: key.slice(prefix.length), bytes, location: s3Location(bucket, key), etag })
+    }
+    if (listed.length > SOURCE_BOUNDS.maxFiles)
+      throw new GatewayError('ARTIFACT_INVALID', `a version has more than ${SOURCE_BOUNDS.maxFiles} files`)
+    from = page.next
+  } while (from !== undefined)
+  const turns = new Semaphore(MAX_HEADS)
+  return await Promise.all(listed.map((file) => turns.use(() => described(s3, file, signal), signal)))
 }
 
 async function shared(s3: S3, root: S3Folder, file: RemoteFile, signal: AbortSignal): Promise<RemoteFile[]> {

@@ -9,7 +9,7 @@ import { ListenError } from '../http/listen-error.ts'
 import { startServe } from './serve.ts'
 import { version } from './version.ts'
 
-const HELP = `modelmux serve: serve models of a folder or a bucket
+const HELP = `modelmux serve: serve models of a folder, a bucket or an MLflow registry
 
 ${describeServeFlags()}
 `

@@ -19,6 +19,7 @@ export interface MlflowVersion {
   readonly status: string
   readonly tags: Tags
   /** Milliseconds since 1970 by the server's clock. */
+  readonly createdMs: number
   readonly lastUpdatedMs: number
   readonly runId: string | undefined
 }
@@ -58,6 +59,7 @@ const version = z
     // Servers of before this field have only versions that are ready.
     status: z.string().nullish(),
     tags,
+    creation_timestamp: milliseconds,
     last_updated_timestamp: milliseconds,
     run_id: optionalText,
   })
@@ -67,6 +69,7 @@ const version = z
       version: number,
       status,
       tags: own,
+      creation_timestamp: createdMs,
       last_updated_timestamp: lastUpdatedMs,
       run_id: runId,
     }): MlflowVersion => ({
@@ -74,6 +77,7 @@ const version = z
       version: number,
       status: status ?? 'READY',
       tags: own,
+      createdMs,
       lastUpdatedMs,
       runId,
     }),

@@ -2,6 +2,7 @@
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
 import { resolve, sep } from 'node:path'
 import { isGpu, parseDevice } from '../domain/device.ts'
+import { isMlflowUri, mlflowUriProblem } from '../domain/mlflow-uri.ts'
 import { isS3Uri, s3FolderProblem } from '../domain/s3-uri.ts'
 import type { Config } from './schema.ts'
 
@@ -45,7 +46,7 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
   {
     fields: ['store.models', 'cache.dir'],
     problem: ({ store, cache }) =>
-      !isS3Uri(store.models) && (isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models))
+      isPath(store.models) && (isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models))
         ? `store.models = ${JSON.stringify(store.models)} and cache.dir = ${JSON.stringify(cache.dir)}: expected neither to lie in the other`
         : undefined,
   },
@@ -84,6 +85,12 @@ function modelsProblem(models: string): string | undefined {
     return problem === undefined ? undefined : `${where}: ${problem}; expected s3://bucket or s3://bucket/prefix`
   }
   const what = 'expected a folder of models that exists; create it, or name another with --models'
+  if (isMlflowUri(models)) {
+    const problem = mlflowUriProblem(models)
+    return problem === undefined
+      ? undefined
+      : `${where}: ${problem}; expected mlflow+http://host:5000, mlflow+https://host or mlflow:`
+  }
   try {
     if (!statSync(models).isDirectory()) return `${where}: it is not a folder; ${what}`
     accessSync(models, constants.R_OK | constants.X_OK)
@@ -109,6 +116,10 @@ function reasonOf(error: unknown): string {
   if (code === 'ENOENT') return 'it does not exist'
   if (code === 'EACCES') return 'this process may not use it'
   return error instanceof Error ? error.message : String(error)
+}
+
+function isPath(models: string): boolean {
+  return !isS3Uri(models) && !isMlflowUri(models)
 }
 
 function isWithin(inner: string, outer: string): boolean {

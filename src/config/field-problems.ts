@@ -5,6 +5,11 @@ export function regionProblem(value: string): string | undefined {
   return /^[A-Za-z0-9-]{1,64}$/.test(value) ? undefined : 'it is not the name of a region'
 }
 
+/** It goes out in a header. */
+export function workspaceProblem(value: string): string | undefined {
+  return /^[\x21-\x7e]{1,256}$/.test(value) ? undefined : 'it is not the name of a workspace'
+}
+
 export function urlProblem(value: string): string | undefined {
   if (!URL.canParse(value)) return 'it is not a URL'
   const { protocol, username, password } = new URL(value)

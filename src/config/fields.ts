@@ -90,6 +90,18 @@ export function checkedTextOrNull(description: string, what: string, problemOf: 
   return leaf(custom<string | null>(accepts, expects), { preset: null, description, expects, form: 'text' })
 }
 
+/** Text that `problemOf` has nothing against, a preset one unless something else is said; or null. */
+export function presetTextOrNull(
+  preset: string,
+  description: string,
+  what: string,
+  problemOf: (value: string) => string | undefined,
+) {
+  const expects = `null or ${what}`
+  const accepts = (value: unknown) => value === null || (typeof value === 'string' && problemOf(value) === undefined)
+  return leaf(custom<string | null>(accepts, expects), { preset, description, expects, form: 'text' })
+}
+
 /** Text that `accepts` takes. */
 export function checkedText(preset: string, description: string, what: string, accepts: (value: string) => boolean) {
   const expects = what
@@ -152,6 +164,13 @@ export function weights(description: string, what: string, problemOf: (name: str
       ([name, weight]) => problemOf(name) === undefined && typeof weight === 'number' && weight > 0 && weight <= 1000,
     )
   return leaf(custom<Readonly<Record<string, number>>>(accepts, expects), { preset: {}, description, expects })
+}
+
+/** Fields under a common name; left out, all have their defaults. */
+export function group<T extends z.ZodRawShape>(description: string, fields: T) {
+  return z
+    .preprocess((value) => (value === undefined || value === null ? {} : value), z.strictObject(fields))
+    .describe(description)
 }
 
 export function isPlainObject(value: unknown): value is Record<string, unknown> {

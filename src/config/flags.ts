@@ -15,7 +15,7 @@ export const SERVE_FLAGS = {
   models: {
     takes: 'PLACE',
     field: ['store', 'models'],
-    help: 'folder of models, <name>/<version>/model.onnx: a path or s3://bucket/prefix (default ./models)',
+    help: 'folder of models, <name>/<version>/model.onnx: a path or s3://bucket/prefix; or an MLflow registry: mlflow+http://host:5000 (default ./models)',
   },
   cache: {
     takes: 'DIR',

@@ -1,6 +1,6 @@
 /**
- * Every field of the configuration: its default, unit, range and meaning, and nowhere else. `config/default.yaml` is
- * printed from here. Cross-field rules are in `checks.ts`.
+ * Every field of the configuration: its default, unit, range and meaning, and nowhere else (those of MLflow beside it).
+ * `config/default.yaml` is printed from here. Cross-field rules are in `checks.ts`.
  */
 import { z } from 'zod'
 import { AUTO, parseDevice } from '../domain/device.ts'
@@ -13,6 +13,7 @@ import {
   checkedTextOrNull,
   decimal,
   flag,
+  group,
   milliseconds,
   oneOf,
   text,
@@ -21,6 +22,7 @@ import {
   whole,
   wholeOrNull,
 } from './fields.ts'
+import { mlflow } from './mlflow-fields.ts'
 
 const KiB = 2 ** 10
 const MiB = 2 ** 20
@@ -80,10 +82,10 @@ const server = section('The HTTP server and the limits of a request.', {
   ),
 })
 
-const store = section('Where models come from: a folder, or a folder in S3.', {
+const store = section('Where models come from: a folder, a folder in S3, or an MLflow registry.', {
   models: text(
     './models',
-    'Folder of models, <name>/<version>/model.onnx: a path relative to the working directory, or s3://bucket/prefix.',
+    'Folder of models, <name>/<version>/model.onnx: a path relative to the working directory, or s3://bucket/prefix. Or an MLflow registry: mlflow+http://host:5000, mlflow+https://host, or mlflow: for the one of MLFLOW_TRACKING_URI.',
   ),
   pollMs: milliseconds(5000, 'Pause between two looks at the whole folder.', { min: 50 }),
   settleMs: milliseconds(1000, 'A version counts once its files did not change for this long.'),
@@ -110,6 +112,7 @@ const store = section('Where models come from: a folder, or a folder in S3.', {
       min: 500,
     }),
   }),
+  mlflow,
 })
 
 const model = section('What holds for a model whose modelmux.yaml says nothing else.', {
@@ -374,11 +377,4 @@ type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonl
 
 function section<T extends z.ZodRawShape>(description: string, fields: T) {
   return group(description, fields)
-}
-
-/** Fields under a common name; left out, all have their defaults. */
-function group<T extends z.ZodRawShape>(description: string, fields: T) {
-  return z
-    .preprocess((value) => (value === undefined || value === null ? {} : value), z.strictObject(fields))
-    .describe(description)
 }

@@ -32,8 +32,8 @@ export interface PageRequest {
 /** All reject with an error whose message may be shown, or the signal's reason. */
 export interface MlflowReads {
   models(page: PageRequest, signal: AbortSignal): Promise<Page<ListedModel>>
-  /** @param page `filter` as MLflow reads it; absent = the versions of all models */
-  versions(page: PageRequest & { readonly filter?: string }, signal: AbortSignal): Promise<Page<ListedVersion>>
+  /** @param page `name` of the model whose versions are wanted, one that `nameFilter` has words for; absent = those of all models */
+  versions(page: PageRequest & { readonly name?: string }, signal: AbortSignal): Promise<Page<ListedVersion>>
   /** Undefined when there is none of that name. */
   model(name: string, signal: AbortSignal): Promise<ListedModel | undefined>
 }

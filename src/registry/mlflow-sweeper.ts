@@ -78,10 +78,9 @@ export class MlflowSweeper implements RemoteSweeper {
 
   async look(name: string, signal: AbortSignal): Promise<boolean> {
     const { reads, catalog, origin } = this.#options
-    const filter = nameFilter(name)
-    if (filter === undefined) return false
+    if (nameFilter(name) === undefined) return false
     const model = await reads.model(name, signal)
-    const page = model === undefined ? undefined : await reads.versions({ filter, limit: VERSIONS_PER_LOOK }, signal)
+    const page = model === undefined ? undefined : await reads.versions({ name, limit: VERSIONS_PER_LOOK }, signal)
     if (page?.next !== undefined) return catalog.table.has(name)
     const found = (page?.items ?? []).filter((one) => one.name === name).map((one) => foundVersion(one, origin))
     this.#take(

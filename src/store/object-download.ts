@@ -131,7 +131,7 @@ class ObjectDownload {
     const either = AbortSignal.any([signal, idle.signal])
     let heardAt = clock.now()
     let writtenAt = heardAt
-    let mayBeSilentMs = Math.max(limits.idleMs, reader.answerMs ?? 0)
+    let mayBeSilentMs = Math.max(limits.idleMs, reader.answerMs?.(this.#file) ?? 0)
     const timer = clock.every(limits.idleMs / IDLE_CHECKS, () => {
       const silentMs = clock.now() - heardAt
       if (silentMs < mayBeSilentMs) return

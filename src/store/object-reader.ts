@@ -4,8 +4,8 @@ import type { RemoteFile } from '../domain/remote-source.ts'
 export interface ObjectReader {
   /** Can it read from the middle of an object? Without, a read that broke off begins at the first byte again. */
   readonly ranges: boolean
-  /** How long the first byte of an answer may take where that is longer than a pause within it: some servers collect it first. */
-  readonly answerMs?: number
+  /** How long the first byte of a file may take where that is longer than a pause within it: some servers collect it first. */
+  answerMs?(file: RemoteFile): number | undefined
   /**
    * The bytes [from, to) of the object exactly as it was resolved: an answer that is known to be another range or another object
    * rejects. May be called many times at once. An abort ends the answer too. What it gives and how long that takes is not

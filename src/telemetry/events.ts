@@ -33,6 +33,7 @@ export const EVENTS = {
   'model.added': 'info',
   'model.changed': 'info',
   'model.removed': 'info',
+  'model.example-ignored': 'warn',
   'source.fetched': kept('info'),
   'source.fetch-failed': kept('warn'),
   'source.corrupt': kept('error'),

@@ -197,7 +197,7 @@ describe('a fetch', () => {
   it('waits longer for the first byte where the reader says so, and not between others', async () => {
     scene.proxy.latencyMs = 300
     scene.proxy.order({ fault: { kind: 'stall', at: AT }, times: 1 })
-    const reader = { ...httpReader(scene.proxy.url, false), answerMs: 60_000 }
+    const reader = { ...httpReader(scene.proxy.url, false), answerMs: () => 60_000 }
     await arrives(await scene.store({ reader, limits: { idleMs: 100 } }), version)
     assert.equal(scene.proxy.seen.length, 2)
   })

@@ -50,9 +50,8 @@ export class ScriptedMlflow implements MlflowReads {
     )
   }
 
-  async versions({ filter, ...page }: PageRequest & { readonly filter?: string }): Promise<Page<ListedVersion>> {
+  async versions({ name, ...page }: PageRequest & { readonly name?: string }): Promise<Page<ListedVersion>> {
     await this.#called('versions')
-    const name = filter?.slice('name='.length + 1, -1)
     return this.#page(name === undefined ? this.#versions : this.#versions.filter((one) => one.name === name), page)
   }
 

@@ -1,0 +1,57 @@
+/**
+ * Artifacts of an MLflow server that lie in folders of this machine. Only folders that the operator named are looked into, with every link
+ * resolved: what is read is what was allowed, whatever the registry and whoever can write there say.
+ */
+import { constants } from 'node:fs'
+import { open, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { RemoteFile } from '../domain/remote-source.ts'
+import { SOURCE_BOUNDS } from '../domain/source-identity.ts'
+import { isGone, isInside, listTree } from '../lib/file-tree.ts'
+import { type ObjectReader, ReadFailure } from '../store/object-reader.ts'
+
+const SCHEME = 'file://'
+/** An alias of the file, or a link put there since it was listed, is not followed. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW
+
+export function isLocalFile({ location }: RemoteFile): boolean {
+  return location.startsWith(SCHEME)
+}
+
+/** @param roots folders that are allowed, absolute @throws ReadFailure */
+export async function localFiles(dir: string, roots: readonly string[], signal: AbortSignal): Promise<RemoteFile[]> {
+  try {
+    const { realPath, files, problem } = await listTree(dir, SOURCE_BOUNDS, signal)
+    const allowed = await Promise.all(roots.map((root) => realpath(root).catch(() => undefined)))
+    if (!allowed.some((root) => root !== undefined && (realPath === root || isInside(realPath, root))))
+      throw new ReadFailure('denied', 'its folder is a link that leads out of the folders that are allowed')
+    const linked = files.find(({ links }) => links > 1)
+    const wrong = problem ?? (linked === undefined ? undefined : `'${linked.path}' has ${linked.links} hard links`)
+    if (wrong !== undefined) throw new ReadFailure('denied', `its folder is refused: ${wrong}`)
+    return files.map(({ path, bytes }) => ({ path, bytes, location: `${SCHEME}${join(realPath, path)}` }))
+  } catch (error) {
+    if (error instanceof ReadFailure) throw error
+    signal.throwIfAborted()
+    throw asFailure(error)
+  }
+}
+
+export const localReader: ObjectReader = {
+  ranges: false,
+  async read({ location, bytes }, from, to, signal) {
+    try {
+      const file = await open(location.slice(SCHEME.length), READ)
+      if ((await file.stat()).size === bytes) return file.createReadStream({ start: from, end: to - 1, signal })
+      await file.close()
+    } catch (error) {
+      throw asFailure(error)
+    }
+    throw new ReadFailure('replaced', 'the file has another size by now')
+  },
+}
+
+function asFailure(error: unknown): ReadFailure {
+  return isGone(error)
+    ? new ReadFailure('missing', 'its folder is gone')
+    : new ReadFailure('denied', 'its folder cannot be read')
+}
