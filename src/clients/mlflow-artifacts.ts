@@ -90,10 +90,12 @@ export class MlflowArtifacts {
     throw new MlflowError('conflict', `MLflow has a file of ${stream.bytes} bytes there, not one of ${bytes}`)
   }
 
-  /** A fresh address for one read; undefined where the server gives none, or none that may be asked. */
+  /** A fresh address for one read; undefined where the server gives none, or none that may be asked. @throws the signal's reason */
   async signed(path: string, signal?: AbortSignal): Promise<SignedAddress | undefined> {
     if (this.#clock.now() < this.#unsignedUntil) return undefined
-    const address = await this.#askSigned(path, signal)
+    const answer = await this.#askSigned(path, signal)
+    if (answer === 'failed') return undefined
+    const address = answer === 'none' ? undefined : usable(answer, this.#rules)
     if (address === undefined) this.#unsignedUntil = this.#clock.now() + UNSIGNED_MS
     return address
   }
@@ -110,21 +112,24 @@ export class MlflowArtifacts {
     return answer.data.files ?? []
   }
 
-  async #askSigned(path: string, signal: AbortSignal | undefined): Promise<SignedAddress | undefined> {
-    let answer: unknown
+  /** What the server answers; `none` where it does not know the call, `failed` where the proxy may do better. */
+  async #askSigned(path: string, signal: AbortSignal | undefined): Promise<unknown> {
     try {
-      answer = await this.#http.json({ method: 'GET', path: `${API}/presigned/${encoded(path)}` }, signal)
+      return await this.#http.json({ method: 'GET', path: `${API}/presigned/${encoded(path)}` }, signal)
     } catch (error) {
-      if (error instanceof MlflowError && error.kind === 'no-endpoint') return undefined
-      throw error
+      if (!(error instanceof MlflowError)) throw error
+      return error.kind === 'no-endpoint' ? 'none' : 'failed'
     }
-    const { data } = signed.safeParse(answer)
-    if (data === undefined || !URL.canParse(data.url)) return undefined
-    const url = new URL(data.url)
-    const headers = Object.entries(data.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const)
-    const isUsable = headers.length <= MAX_HEADERS && headers.every(([name]) => SIGNED_HEADER.test(name))
-    return isUsable && isAllowedUrl(url, this.#rules) ? { url, headers: Object.fromEntries(headers) } : undefined
   }
+}
+
+function usable(answer: unknown, rules: ArtifactRules): SignedAddress | undefined {
+  const { data } = signed.safeParse(answer)
+  if (data === undefined || !URL.canParse(data.url)) return undefined
+  const url = new URL(data.url)
+  const headers = Object.entries(data.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const)
+  const areFit = headers.length <= MAX_HEADERS && headers.every(([name]) => SIGNED_HEADER.test(name))
+  return areFit && isAllowedUrl(url, rules) ? { url, headers: Object.fromEntries(headers) } : undefined
 }
 
 async function* counted(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Uint8Array> {

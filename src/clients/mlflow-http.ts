@@ -34,6 +34,7 @@ export interface MlflowLimits {
   readonly streamIdleMs: number
   readonly streamAnswerMs: number
   readonly maxAnswerBytes: number
+  /** For calls, and as many for files. */
   readonly maxConnections: number
   readonly maxTries: number
   readonly backoff: BackoffOptions
@@ -81,7 +82,9 @@ const RETRY_AFTER_CAP_MS = 600_000
 
 export class MlflowHttp {
   readonly #base: URL
-  readonly #agent: Agent
+  readonly #calls: Agent
+  /** With connections of their own: files that take minutes to come hold up no call. */
+  readonly #files: Agent
   readonly #headers: Readonly<Record<string, string>>
   readonly #limits: MlflowLimits
   readonly #options: MlflowHttpOptions
@@ -92,22 +95,17 @@ export class MlflowHttp {
     this.#limits = { ...MLFLOW_LIMITS, ...options.limits }
     this.#base = new URL(options.uri)
     this.#headers = headersOf(options)
-    const { connectMs, maxConnections } = this.#limits
-    const { isInsecure = false, authorities: ca, clientCertificate } = options.tls ?? {}
-    this.#agent = new Agent({
-      connections: maxConnections,
+    const agent = {
+      connections: this.#limits.maxConnections,
       connect: guardedConnector({
         lookup: keepAddresses(options.clock),
         // The operator named the server.
         mayBePrivate: () => true,
-        connect: {
-          timeout: connectMs,
-          ...(isInsecure ? { rejectUnauthorized: false } : {}),
-          ...(ca === undefined ? {} : { ca }),
-          ...(clientCertificate === undefined ? {} : { cert: clientCertificate, key: clientCertificate }),
-        },
+        connect: { timeout: this.#limits.connectMs, ...tlsOf(options) },
       }),
-    })
+    }
+    this.#calls = new Agent(agent)
+    this.#files = new Agent(agent)
   }
 
   /** The server, as it was named. */
@@ -126,7 +124,7 @@ export class MlflowHttp {
       )
       try {
         const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
-        const answer = await this.#request(call, UNTIMED, either)
+        const answer = await this.#request(this.#calls, call, UNTIMED, either)
         const text = await this.#textOf(answer, this.#limits.maxAnswerBytes)
         if (answer.statusCode !== 200) throw answeredError(answer.statusCode, text, this.#retryAfter(answer))
         return parsed(text)
@@ -143,7 +141,7 @@ export class MlflowHttp {
   async stream(call: Call, signal?: AbortSignal): Promise<MlflowStream> {
     try {
       const { streamAnswerMs: headersTimeout, streamIdleMs: bodyTimeout } = this.#limits
-      const answer = await this.#request(call, { headersTimeout, bodyTimeout }, signal)
+      const answer = await this.#request(this.#files, call, { headersTimeout, bodyTimeout }, signal)
       if (answer.statusCode !== 200)
         throw answeredError(answer.statusCode, await this.#textOf(answer, ERROR_BYTES), this.#retryAfter(answer))
       const cancel = (): Promise<void> => answer.body.dump({ limit: 0 }).catch(() => undefined)
@@ -156,7 +154,7 @@ export class MlflowHttp {
   /** Sends the bytes of a file, tried once: they may come from where they can be read once. @throws MlflowError, or the signal's reason */
   async send(call: Call, body: Readable | Uint8Array, bytes: number, signal?: AbortSignal): Promise<void> {
     try {
-      const answer = await this.#agent.request({
+      const answer = await this.#files.request({
         ...this.#target(call),
         headers: { ...this.#headers, 'content-type': 'application/octet-stream', 'content-length': `${bytes}` },
         body,
@@ -172,7 +170,7 @@ export class MlflowHttp {
 
   /** Ends idle connections, and calls under way. Idempotent. */
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    await Promise.all([this.#calls.destroy(), this.#files.destroy()])
   }
 
   async #trying<T>(call: Call, signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
@@ -193,12 +191,13 @@ export class MlflowHttp {
   }
 
   async #request(
+    agent: Agent,
     call: Call,
     limits: { readonly headersTimeout: number; readonly bodyTimeout: number },
     signal: AbortSignal | undefined,
   ): Promise<Dispatcher.ResponseData> {
     const { body } = call
-    return await this.#agent.request({
+    return await agent.request({
       ...this.#target(call),
       headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -236,6 +235,15 @@ export class MlflowHttp {
     if (typeof value !== 'string') return undefined
     const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - this.#options.clock.wall()
     return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), RETRY_AFTER_CAP_MS) : undefined
+  }
+}
+
+function tlsOf({ tls }: MlflowHttpOptions) {
+  const { isInsecure = false, authorities: ca, clientCertificate } = tls ?? {}
+  return {
+    ...(isInsecure ? { rejectUnauthorized: false } : {}),
+    ...(ca === undefined ? {} : { ca }),
+    ...(clientCertificate === undefined ? {} : { cert: clientCertificate, key: clientCertificate }),
   }
 }
 

@@ -163,6 +163,18 @@ describe('a file at a signed address', () => {
     }
   })
 
+  it('comes from the proxy for once when the server fails to sign', async () => {
+    let isBroken = true
+    const { read, asked } = await signingScene({
+      signing: (uri) => (isBroken ? { status: 403, body: '' } : signed(`${uri}/key`)),
+      store: answersWith([200, CONTENT.toString()]),
+    })
+    assert.deepEqual(await read(), CONTENT)
+    isBroken = false
+    assert.deepEqual(await read(), CONTENT)
+    assert.deepEqual(asked, [SIGNING, PROXIED, SIGNING])
+  })
+
   it('is never asked for on a host that is not listed, or with headers that are not for a store', async () => {
     const cases: readonly SigningScene[] = [
       { signing: (uri) => signed(`${uri}/key`), allowed: () => [] },

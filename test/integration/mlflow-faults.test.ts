@@ -112,6 +112,10 @@ describe('the MLflow client', () => {
     assert.equal(soon.asked.length, 1)
     await clock.advance(1)
     assert.equal((await call).name, 'm')
+    const dated = await rig.listen(answersWith([503, '', { 'retry-after': 'Sun, 15 Jun 2025 15:06:50 GMT' }]))
+    // The clock's wall says 15:06:40.
+    const { mlflow } = rig.connect(dated.uri, { clock: new ManualClock() })
+    assert.equal((await fails(mlflow.model('m'), 'unavailable')).retryAfterMs, 10_000)
     const late = await rig.listen(answersWith([503, '', { 'retry-after': '3600' }]))
     const error = await fails(rig.connect(late.uri).mlflow.model('m'), 'unavailable')
     assert.deepEqual([late.asked.length, error.retryAfterMs], [1, 600_000])
@@ -134,6 +138,18 @@ describe('the MLflow client', () => {
       await work
       assert.equal(clock.pendingTimers, 0)
     }
+  })
+
+  it('holds up no call with files that do not come', async () => {
+    const { uri } = await rig.listen(({ url = '' }, response) => {
+      if (url.includes('/mlflow/')) response.end(MODEL)
+    })
+    const { http, mlflow } = rig.connect(uri, { limits: { maxConnections: 1 } })
+    const enough = new AbortController()
+    const file = http.stream({ method: 'GET', path: 'mlflow-artifacts/artifacts/f' }, enough.signal)
+    assert.equal((await mlflow.model('m')).name, 'm')
+    enough.abort(new Error('enough'))
+    await assert.rejects(file, /enough/)
   })
 
   it('leaves when its caller does', async () => {

@@ -47,7 +47,7 @@ const SEEDS = PATHS.flatMap((path) =>
 
 export const names: FuzzTarget = {
   name: 'names',
-  share: 0.18,
+  share: 0.16,
   refusals: new Set(['BAD_MODEL_REF', 'BAD_REQUEST', 'MODEL_REQUIRED']),
 
   make: (dice) => mutateBytes(dice, dice.pick(SEEDS), dice.pick(SEEDS)),
