@@ -13,11 +13,13 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { answers, endServer, freePort, isRunning, startServer } from './server-child.ts'
 
-const PYTHON = process.env.TEST_MLFLOW_PYTHON ?? '.venv-mlflow/bin/python'
+export const MLFLOW_PYTHON = process.env.TEST_MLFLOW_PYTHON ?? '.venv-mlflow/bin/python'
 
 /** For `describe(..., { skip: noMlflowServer })`: false where the server is here, and in CI, where it has to be. */
 export const noMlflowServer: string | false =
-  existsSync(PYTHON) || process.env.CI === 'true' ? false : `no ${PYTHON}: run test/servers/install-mlflow.sh`
+  existsSync(MLFLOW_PYTHON) || process.env.CI === 'true'
+    ? false
+    : `no ${MLFLOW_PYTHON}: run test/servers/install-mlflow.sh`
 
 const LOG_MODELS = fileURLToPath(new URL('../servers/log_models.py', import.meta.url))
 /** Another process may take the free port first. */
@@ -68,7 +70,7 @@ export class MlflowServer {
   static async start(options: MlflowServerOptions = {}): Promise<MlflowServer> {
     const folder = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-'))
     // MLflow takes longer to make an empty database than for the rest of its start.
-    await copyFile(join(dirname(PYTHON), '../empty.sqlite'), join(folder, 'mlflow.sqlite'))
+    await copyFile(join(dirname(MLFLOW_PYTHON), '../empty.sqlite'), join(folder, 'mlflow.sqlite'))
     for (let tries = 1; ; tries++) {
       const port = await freePort()
       const child = startChild(folder, port, options)
@@ -85,7 +87,7 @@ export class MlflowServer {
 
   /** Logs models with MLflow's own client, in one process, as importing it takes seconds. */
   async log(orders: readonly LogOrder[]): Promise<readonly Logged[]> {
-    const child = spawn(PYTHON, [LOG_MODELS], {
+    const child = spawn(MLFLOW_PYTHON, [LOG_MODELS], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...QUIET,
@@ -137,7 +139,7 @@ const QUIET = {
 function startChild(folder: string, port: number, { destination, root, env }: MlflowServerOptions): ChildProcess {
   const database = `sqlite:///${join(folder, 'mlflow.sqlite')}`
   return startServer(
-    PYTHON,
+    MLFLOW_PYTHON,
     [
       '-m',
       'uvicorn',

@@ -20,11 +20,11 @@ import {
 } from '@aws-sdk/client-s3'
 import { answers, endServer, freePort, isRunning, startServer } from './server-child.ts'
 
-const SERVER = process.env.TEST_S3_SERVER ?? '.test-servers/versitygw'
+export const S3_PROGRAM = process.env.TEST_S3_SERVER ?? '.test-servers/versitygw'
 
 /** For `describe(..., { skip: noS3Server })`: false where the server is here, and in CI, where it has to be. */
 export const noS3Server: string | false =
-  existsSync(SERVER) || process.env.CI === 'true' ? false : `no ${SERVER}: run test/servers/install-s3.sh`
+  existsSync(S3_PROGRAM) || process.env.CI === 'true' ? false : `no ${S3_PROGRAM}: run test/servers/install-s3.sh`
 
 const ACCESS_KEY = 'modelmux-test'
 const SECRET_KEY = 'not-a-secret-of-anybody'
@@ -65,7 +65,7 @@ export class S3Server {
       if (!(await answers(child, `http://127.0.0.1:${port}/`))) {
         if (tries < TRIES) continue
         await rm(folder, { recursive: true, force: true })
-        throw new Error(`${SERVER} ended ${TRIES} times before it listened`)
+        throw new Error(`${S3_PROGRAM} ended ${TRIES} times before it listened`)
       }
       const server = new S3Server(port, folder, child)
       for (const bucket of [...buckets, ...versioned])
@@ -158,7 +158,7 @@ export class S3Server {
   async resume(): Promise<void> {
     if (isRunning(this.#child)) return
     this.#child = startChild(this.#folder, this.port)
-    if (!(await answers(this.#child, this.endpoint))) throw new Error(`${SERVER} did not start again`)
+    if (!(await answers(this.#child, this.endpoint))) throw new Error(`${S3_PROGRAM} did not start again`)
   }
 
   /** Idempotent. */
@@ -171,7 +171,7 @@ export class S3Server {
 
 function startChild(folder: string, port: number): ChildProcess {
   return startServer(
-    SERVER,
+    S3_PROGRAM,
     // Options of the gateway, the kind of backend, options of the backend.
     [
       '--port',

@@ -117,6 +117,9 @@ describe('the README', () => {
       'rows',
       'list',
       'onnxruntime-node-install',
+      // Of Docker Compose.
+      'build',
+      'wait',
     ])
     for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
       assert.ok(flags.has(flag) || others.has(flag), `--${flag} is a flag`)
