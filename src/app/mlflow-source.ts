@@ -37,9 +37,9 @@ const S3_CALLS = { attempts: 3, connectTimeoutMs: 5000, answerTimeoutMs: 20_000 
 export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDeps): Promise<OpenSource> {
   const { clock, onEvent } = deps
   const { store, model, cache } = deps.config
-  const environment = readMlflowEnvironment()
+  const environment = readMlflowEnvironment(mlflowServerOf(models))
   const settings = store.mlflow
-  const uri = mlflowServerOf(models) ?? environment.uri
+  const { uri } = environment
   if (uri === undefined)
     throw new ConfigError([
       `store.models = ${JSON.stringify(models)}: expected MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI to be the http or https URL of an MLflow server`,
