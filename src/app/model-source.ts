@@ -45,7 +45,7 @@ export async function openModelSource(
       return staging
     },
   }
-  const places: readonly SourcePlace[] = [{ prefix: '', models: config.store.models }]
+  const places: readonly SourcePlace[] = [{ prefix: '', models: config.store.models }, ...config.store.sources]
   const opened: (OpenSource & { readonly prefix: NamePrefix })[] = []
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((one) => one.close()))

@@ -95,8 +95,9 @@ async function publish(
 /** Blobs are looked for where the server looks. @throws UsageError when nothing says where that is */
 function rootOf(flags: PublishFlags, { store }: Config): S3Folder {
   if (flags.root !== undefined) return flags.root
-  const configured = isS3Uri(store.models) ? parseS3Folder(store.models) : undefined
-  if (configured !== undefined && isAround(configured, flags)) return configured
+  const places = [store.models, ...store.sources.map(({ models }) => models)].filter(isS3Uri).map(parseS3Folder)
+  const configured = places.find((place) => isAround(place, flags))
+  if (configured !== undefined) return configured
   throw new UsageError(
     '--share-blobs wants the models folder that the server serves, as in --root s3://bucket/prefix, or the configuration of that server',
   )

@@ -3,14 +3,15 @@ import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
 import { resolve, sep } from 'node:path'
 import { isGpu, parseDevice } from '../domain/device.ts'
 import { isMlflowUri, mlflowUriProblem } from '../domain/mlflow-uri.ts'
+import { prefixProblem } from '../domain/name-routes.ts'
 import { isS3Uri, s3FolderProblem } from '../domain/s3-uri.ts'
 import type { Config } from './schema.ts'
 
 export interface Rule {
   /** Fields the rule reads; a rule is left out when one of them has a problem of its own. */
   readonly fields: readonly string[]
-  /** What is wrong, or undefined. */
-  problem(config: Config): string | undefined
+  /** What is wrong: nothing, one thing or several. */
+  problem(config: Config): string | undefined | readonly string[]
 }
 
 type Pair = readonly [path: string, value: number]
@@ -45,10 +46,16 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
   },
   {
     fields: ['store.models', 'cache.dir'],
+    problem: ({ store, cache }) => overlapProblem('store.models', store.models, cache.dir),
+  },
+  {
+    fields: ['store.sources', 'cache.dir'],
     problem: ({ store, cache }) =>
-      isPath(store.models) && (isWithin(store.models, cache.dir) || isWithin(cache.dir, store.models))
-        ? `store.models = ${JSON.stringify(store.models)} and cache.dir = ${JSON.stringify(cache.dir)}: expected neither to lie in the other`
-        : undefined,
+      store.sources.flatMap(({ models }, at) => overlapProblem(sourceField(at), models, cache.dir) ?? []),
+  },
+  {
+    fields: ['store.sources'],
+    problem: ({ store }) => prefixProblems(store.sources.map(({ prefix }) => prefix)),
   },
 ]
 
@@ -56,7 +63,11 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
 export const FOLDER_RULES: readonly Rule[] = [
   {
     fields: ['store.models'],
-    problem: ({ store }) => modelsProblem(store.models),
+    problem: ({ store }) => modelsProblem('store.models', store.models),
+  },
+  {
+    fields: ['store.sources'],
+    problem: ({ store }) => store.sources.flatMap(({ models }, at) => modelsProblem(sourceField(at), models) ?? []),
   },
   {
     fields: ['cache.dir'],
@@ -78,8 +89,27 @@ function overMessage([low, lowValue]: Pair, [high, highValue]: Pair): string {
   return `${low} = ${lowValue} and ${high} = ${highValue}: expected ${low} to be at most ${high}`
 }
 
-function modelsProblem(models: string): string | undefined {
-  const where = `store.models = ${JSON.stringify(models)}`
+function sourceField(at: number): string {
+  return `store.sources[${at}].models`
+}
+
+function overlapProblem(field: string, models: string, cache: string): string | undefined {
+  return isPath(models) && (isWithin(models, cache) || isWithin(cache, models))
+    ? `${field} = ${JSON.stringify(models)} and cache.dir = ${JSON.stringify(cache)}: expected neither to lie in the other`
+    : undefined
+}
+
+function prefixProblems(prefixes: readonly string[]): string[] {
+  return prefixes.flatMap((prefix, at) => {
+    const where = `store.sources[${at}].prefix = ${JSON.stringify(prefix)}`
+    const problem = prefixProblem(prefix)
+    if (problem !== undefined) return `${where}: ${problem}; expected the first segments of names, like acme or acme/eu`
+    return prefixes.indexOf(prefix) < at ? `${where}: expected each prefix once` : []
+  })
+}
+
+function modelsProblem(field: string, models: string): string | undefined {
+  const where = `${field} = ${JSON.stringify(models)}`
   if (isS3Uri(models)) {
     const problem = s3FolderProblem(models)
     return problem === undefined ? undefined : `${where}: ${problem}; expected s3://bucket or s3://bucket/prefix`

@@ -155,6 +155,17 @@ export function textList(
   return leaf(custom<readonly string[]>(accepts, expects), { preset, description, expects })
 }
 
+/** A list of at most `max` objects that have these texts, none of them empty, and nothing else. */
+export function rowList<const K extends string>(keys: readonly K[], max: number, description: string) {
+  const expects = `a list of up to ${max} of {${keys.join(', ')}}, texts that are not empty`
+  const isRow = (row: unknown) =>
+    isPlainObject(row) &&
+    Object.keys(row).length === keys.length &&
+    keys.every((key) => typeof row[key] === 'string' && row[key] !== '')
+  const accepts = (value: unknown) => Array.isArray(value) && value.length <= max && value.every(isRow)
+  return leaf(custom<readonly Readonly<Record<K, string>>[]>(accepts, expects), { preset: [], description, expects })
+}
+
 /** Positive numbers by name. */
 export function weights(description: string, what: string, problemOf: (name: string) => string | undefined) {
   const expects = `numbers over 0 up to 1000 by ${what}`

@@ -183,8 +183,7 @@ function drop(tree: Record<string, unknown>, path: readonly string[]): void {
 
 function applyRule(rule: Rule, config: Config, broken: ReadonlySet<string>, problems: string[]): void {
   const isJudged = rule.fields.some((field) => broken.has(field) || broken.has(field.slice(0, field.indexOf('.'))))
-  const problem = isJudged ? undefined : rule.problem(config)
-  if (problem !== undefined) problems.push(problem)
+  problems.push(...(isJudged ? [] : [rule.problem(config) ?? []].flat()))
 }
 
 function deepFreeze<T>(value: T): T {

@@ -16,6 +16,7 @@ import {
   group,
   milliseconds,
   oneOf,
+  rowList,
   text,
   textList,
   weights,
@@ -27,6 +28,8 @@ import { mlflow } from './mlflow-fields.ts'
 const KiB = 2 ** 10
 const MiB = 2 ** 20
 const GiB = 2 ** 30
+/** Each has connections, a registry in memory and a pace of its own. */
+const MAX_SOURCES = 64
 
 const server = section('The HTTP server and the limits of a request.', {
   host: text(
@@ -86,6 +89,11 @@ const store = section('Where models come from: a folder, a folder in S3, or an M
   models: text(
     './models',
     'Folder of models, <name>/<version>/model.onnx: a path relative to the working directory, or s3://bucket/prefix. Or an MLflow registry: mlflow+http://host:5000, mlflow+https://host, or mlflow: for the one of MLFLOW_TRACKING_URI.',
+  ),
+  sources: rowList(
+    ['prefix', 'models'],
+    MAX_SOURCES,
+    'Other places, each for the names under a prefix (whole segments; the longest that fits counts); store.models is for the rest.',
   ),
   pollMs: milliseconds(5000, 'Pause between two looks at the whole folder.', { min: 50 }),
   settleMs: milliseconds(1000, 'A version counts once its files did not change for this long.'),

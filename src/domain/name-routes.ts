@@ -6,7 +6,7 @@ export type NamePrefix = string
 
 /** Why a text is no prefix of names, or undefined when it is. */
 export function prefixProblem(prefix: string): string | undefined {
-  // A name may follow: what no name can begin with is no prefix either.
+  // What no name can begin with is no prefix.
   return nameProblem(`${prefix}/x`)
 }
 

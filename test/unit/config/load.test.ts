@@ -181,6 +181,39 @@ describe('loadConfig', () => {
     load(['--models', 'models', '--cache', 'models-cache'])
   })
 
+  it('checks every place of models, and the prefix of its names', () => {
+    const sources = [
+      { prefix: 'acme', models: 's3://models/acme' },
+      { prefix: 'acme/', models: 's3://b' },
+      { prefix: 'acme', models: scratch.at('nowhere') },
+      { prefix: 'bolt', models: 'c' },
+    ]
+    const problems = problemsOf(() =>
+      load(['--models', '.', '--cache', 'c/d'], { MODELMUX_STORE_SOURCES: JSON.stringify(sources) }, 'check'),
+    ).join('\n')
+    for (const pattern of [
+      /^store\.models = "\." and cache\.dir = "c\/d": expected neither to lie in the other$/m,
+      /^store\.sources\[3\]\.models = "c" and cache\.dir = "c\/d": expected neither to lie in the other$/m,
+      /^store\.sources\[1\]\.prefix = "acme\/": a segment|it has an empty segment/m,
+      /^store\.sources\[2\]\.prefix = "acme": expected each prefix once$/m,
+      /^store\.sources\[1\]\.models = "s3:\/\/b": its bucket is not the name of one/m,
+      /^store\.sources\[2\]\.models = ".*nowhere": it does not exist/m,
+    ])
+      assert.match(problems, pattern)
+    for (const wrong of [
+      '{acme: x}',
+      '[{prefix: acme}]',
+      '[{prefix: "", models: x}]',
+      '[{prefix: a, models: x, y: 1}]',
+    ])
+      assert.match(
+        problemsOf(() => load([], { MODELMUX_STORE_SOURCES: wrong })).join('\n'),
+        /^store\.sources = .*: expected a list of up to 64 of \{prefix, models\}, texts that are not empty$/,
+      )
+    const good = load([], { MODELMUX_STORE_SOURCES: '[{prefix: acme/eu, models: s3://models}]' })
+    assert.deepEqual(good.store.sources, [{ prefix: 'acme/eu', models: 's3://models' }])
+  })
+
   it('points at the line of a file that is not YAML, and says that one cannot be read', async () => {
     const file = await fileWith('server:\n  port: [1\n')
     assert.match(problemsOf(() => load(['--config', file])).join('\n'), /config-\d+\.yaml:\d+:\d+: not YAML/)
