@@ -78,15 +78,12 @@ describe('several registries as one', () => {
   })
 
   it('do not have a name for which there is no prefix', async () => {
-    await using other = new CompositeRig()
-    const { registry: acme, scanner } = other.acme
-    const registry = new CompositeRegistry([{ prefix: 'acme', registry: acme }], () => {})
+    const registry = new CompositeRegistry([{ prefix: 'acme', registry: rig.acme.registry }], () => {})
     await registry.start()
-    scanner.scan()
+    rig.acme.scanner.scan()
     assert.throws(() => registry.resolve({ name: 'bolt/churn' }), { code: 'MODEL_NOT_FOUND' })
     assert.deepEqual([registry.versionsOf('bolt/churn'), registry.aliasesOf('bolt/churn').size], [[], 0])
     assert.equal(registry.hasScanned('bolt/churn'), true)
-    await registry.close()
   })
 
   it('cease to tell whoever does not listen any more', async () => {
