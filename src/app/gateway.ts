@@ -17,6 +17,7 @@ import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
+import { openFleetPlace } from './fleet-place.ts'
 import type { ModelSource } from './model-source.ts'
 import { openModelSource } from './model-source.ts'
 import type { RunningReplica } from './replica.ts'
@@ -57,9 +58,12 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     probeDevice(one, { clock, onLine: (line) => childLines.line(`probe of ${one}`, line) }),
   )
   log.event('device.chosen', { device, wanted: config.device.use, reason })
+  const shared = await openFleetPlace(config, clock)
+  teardown.add(() => shared?.close())
   let filesDamaged = (_paths: readonly string[]): void => {}
   const artifacts = await SharedArtifacts.open({
     ...artifactOptions(config, device),
+    fleet: shared?.fleet,
     onCorrupt: (paths) => filesDamaged(paths),
     version,
     clock,

@@ -69,6 +69,16 @@ function observeGauges(metrics: Metrics, observed: Observed): void {
     // Guests leave it to the owner of the folder to tell of it.
     Object.entries(artifacts.store?.forms() ?? {}).map(([form, count]) => [{ form }, count] as const),
   )
+  const fleet = () => artifacts.store?.fleet
+  metrics.observe('modelmux_fleet_cache_lookups_total', () =>
+    [...(fleet()?.lookups ?? [])].map(([outcome, count]) => [{ outcome }, count] as const),
+  )
+  metrics.observe('modelmux_fleet_cache_bytes_total', () =>
+    Object.entries(fleet()?.bytes ?? {}).map(([direction, bytes]) => [{ direction }, bytes] as const),
+  )
+  metrics.observe('modelmux_fleet_cache_dropped_total', () =>
+    [...(fleet()?.drops ?? [])].map(([reason, count]) => [{ reason }, count] as const),
+  )
   metrics.observe('modelmux_disk_bytes', () =>
     artifacts.store === undefined ? [] : [[{ kind: 'artifacts' }, artifacts.store.diskUsage().bytes]],
   )

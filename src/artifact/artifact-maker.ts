@@ -20,6 +20,7 @@ import type {
   ProbeReply,
 } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
+import type { FleetCache } from './fleet-cache.ts'
 import { requireFreeDisk } from './free-disk.ts'
 import type { SentRequest } from './given-inputs.ts'
 import { artifactName, writeManifest } from './manifest.ts'
@@ -47,6 +48,8 @@ export interface MakerParts {
   readonly gate: CompileGate
   /** Nothing can be written to the folder. */
   readonly isReadOnly: boolean
+  /** Absent: nobody shares artifacts with this machine. */
+  readonly fleet?: FleetCache | undefined
   /** Writes the manifest of files that are in place: from here on the artifact exists. */
   publish(manifest: Manifest): Promise<Manifest>
   /** Takes files without a manifest away again. */
@@ -54,6 +57,15 @@ export interface MakerParts {
   /** Evicts artifacts out of use until so many bytes more would fit. */
   makeRoom(bytes: number): Promise<void>
   onEvent(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
+}
+
+type InTurn = <T>(job: (turn: CompilerTurn) => Promise<T>) => Promise<T>
+
+interface Examined {
+  readonly examined: ExamineReply
+  readonly queueMs: number
+  /** Where the work goes on. */
+  readonly inTurn: InTurn
 }
 
 export class ArtifactMaker {
@@ -100,11 +112,12 @@ export class ArtifactMaker {
 
   /** Makes a known artifact once more with a request of a client as the input of its check. One flight per artifact. */
   recheck(source: ArtifactSource, sent: SentRequest): Promise<Compiled> {
-    return this.#parts.pool.compile(source.tenant, source.bytes, async (turn) => {
-      const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, this.#examineCall(source))
+    return this.#withExamined(source, async ({ examined, inTurn }) => {
       const artifact = this.nameOf(examined.digest)
       const how = { madeUp: 'none', sent } as const
-      return await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, how, turn))
+      return await this.#artifactFlights.run(artifact, () =>
+        inTurn((turn) => this.#make(artifact, source, examined, how, turn)),
+      )
     })
   }
 
@@ -123,24 +136,25 @@ export class ArtifactMaker {
   }
 
   async #compile(source: ArtifactSource, madeUp: MadeUp): Promise<Compiled> {
-    const { pool, clock, sources, index } = this.#parts
-    const queued = clock.now()
-    return await pool.compile(source.tenant, source.bytes, async (turn) => {
-      const started = clock.now()
-      const digest = source.digest ?? sources.digestOf(source.sourceId)
-      const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, {
-        ...this.#examineCall(source),
-        ...(digest === undefined ? {} : { digest }),
-      })
+    const { clock, sources, index } = this.#parts
+    const began = clock.now()
+    return await this.#withExamined(source, async ({ examined, queueMs, inTurn }) => {
       const artifact = this.nameOf(examined.digest)
       const known = index.get(artifact)
-      const { manifest, timings } =
+      const made: Compiled =
         known === undefined
-          ? await this.#artifactFlights.run(artifact, () => this.#make(artifact, source, examined, { madeUp }, turn))
+          ? await this.#artifactFlights.run(
+              artifact,
+              async () =>
+                (await this.#fetch(artifact, source, madeUp)) ??
+                (await inTurn((turn) => this.#make(artifact, source, examined, { madeUp }, turn))),
+            )
           : { manifest: known, timings: {} }
-      if (known !== undefined) await this.#throwIfChanged(source)
+      const { manifest, timings, isFetched } = made
+      if (known !== undefined || isFetched === true) await this.#throwIfChanged(source)
       sources.remember(source.sourceId, examined.digest)
-      const all = { queue: started - queued, ...examined.timings, ...timings, total: clock.now() - queued }
+      const all = { queue: queueMs, ...examined.timings, ...timings, total: clock.now() - began }
+      if (isFetched === true) return { manifest, timings: all, isFetched }
       this.#parts.onEvent('artifact.compiled', {
         key: source.key,
         artifact,
@@ -152,6 +166,40 @@ export class ArtifactMaker {
         ...inMs(all),
       })
       return { manifest, timings: all }
+    })
+  }
+
+  /**
+   * Examines the source and goes on in the same turn. With a fleet, in another: nobody holds a compiler who waits for the network, or for
+   * somebody else's flight that does.
+   */
+  async #withExamined<T>(source: ArtifactSource, next: (found: Examined) => Promise<T>): Promise<T> {
+    const { pool, clock, sources, fleet } = this.#parts
+    const queued = clock.now()
+    const take: InTurn = (job) => pool.compile(source.tenant, source.bytes, job)
+    const examine = async (turn: CompilerTurn): Promise<Omit<Examined, 'inTurn'>> => {
+      const queueMs = clock.now() - queued
+      const digest = source.digest ?? sources.digestOf(source.sourceId)
+      const examined = await turn.call<ExamineReply>(COMPILER_CALLS.examine, {
+        ...this.#examineCall(source),
+        ...(digest === undefined ? {} : { digest }),
+      })
+      return { examined, queueMs }
+    }
+    if (fleet !== undefined) return await next({ ...(await take(examine)), inTurn: take })
+    return await take(async (turn) => await next({ ...(await examine(turn)), inTurn: (job) => job(turn) }))
+  }
+
+  /** Asks the fleet, with no removal of blobs meanwhile. Undefined when it has to be compiled here. */
+  async #fetch(artifact: string, { tenant }: ArtifactSource, madeUp: MadeUp): Promise<Compiled | undefined> {
+    const { fleet, gate, isReadOnly } = this.#parts
+    // What made the compiler die here was asked for before.
+    if (fleet === undefined || isReadOnly || madeUp !== 'drawn') return undefined
+    return await gate.compile(async () => {
+      const manifest = await fleet.fetch(artifact, tenant)
+      return manifest === undefined
+        ? undefined
+        : { manifest: await this.#parts.publish(manifest), timings: {}, isFetched: true as const }
     })
   }
 
@@ -211,6 +259,7 @@ export class ArtifactMaker {
       madeUp: call.madeUp,
       timings: rounded({ ...examined.timings, ...timings }),
     })
+    this.#parts.fleet?.send(artifact)
     return { manifest, timings: { ...timings, manifest: clock.now() - replied } }
   }
 
@@ -249,7 +298,9 @@ export class ArtifactMaker {
         runMs: probe.runMs,
         privateBytes: probe.privateBytes,
       })
-      return index.put(manifest, index.ownBytesOf(artifact))
+      const kept = index.put(manifest, index.ownBytesOf(artifact))
+      this.#parts.fleet?.send(artifact)
+      return kept
     } finally {
       release()
     }

@@ -7,6 +7,8 @@ export interface Compiled {
   readonly manifest: Manifest
   /** Milliseconds by phase, `queue` for the wait for a compiler; empty when there was nothing to do. */
   readonly timings: Readonly<Record<string, number>>
+  /** Nothing was compiled: another machine of the fleet had. */
+  readonly isFetched?: true
 }
 
 /** `jsonBytes`: length of the JSON part where tensors follow in binary. */

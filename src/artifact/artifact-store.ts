@@ -22,6 +22,9 @@ import type { CompilerTurn } from './compiler-pool.ts'
 import { CompilerPool } from './compiler-pool.ts'
 import type { VerifyReply } from './compiler-protocol.ts'
 import { COMPILER_CALLS } from './compiler-protocol.ts'
+import type { FleetOptions } from './fleet-cache.ts'
+import { FleetCache } from './fleet-cache.ts'
+import { checkFleetGraph } from './fleet-graph.ts'
 import { Integrity } from './integrity.ts'
 import { blobPath, graphFile, manifestFile, plainFolder } from './layout.ts'
 import { writeManifest } from './manifest.ts'
@@ -44,7 +47,7 @@ const CLOSE_GRACE_MS = 2_000
 /** When to ask again for what is made again. */
 const REMAKE_RETRY_MS = 1_000
 
-type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'onEvent'> & {
+type Parts = Omit<MakerParts, 'publish' | 'discard' | 'makeRoom' | 'fleet' | 'onEvent'> & {
   readonly host: ArtifactStoreOptions
   /** Manifests that the file system did not give. */
   readonly unread: number
@@ -58,6 +61,8 @@ export class ArtifactStore implements ArtifactRoom {
   readonly #collector: Collector
   readonly #scrubber: Scrubber
   readonly #maker: ArtifactMaker
+  /** What other machines have, where they share it with this one. */
+  readonly fleet: FleetCache | undefined
 
   private constructor(parts: Parts) {
     const { options, host, index, pool, dir, clock } = parts
@@ -68,8 +73,10 @@ export class ArtifactStore implements ArtifactRoom {
       { bytesPerSecond: options.pageInBytesPerSecond, warmMs: options.warmMs, diskReadBytes },
       clock,
     )
+    this.fleet = host.fleet === undefined ? undefined : this.#fleetCache(host.fleet)
     this.#maker = new ArtifactMaker({
       ...parts,
+      fleet: this.fleet,
       publish: (manifest) => this.#publish(manifest),
       discard: (artifact) => this.remove(artifact),
       makeRoom: (bytes) => this.#collector.makeRoom(bytes),
@@ -277,8 +284,25 @@ export class ArtifactStore implements ArtifactRoom {
   async close(): Promise<void> {
     this.#scrubber.stop()
     this.#collector.stop()
+    await this.fleet?.close()
     await this.#parts.pool.close(CLOSE_GRACE_MS)
     await this.#parts.sources.close()
+  }
+
+  #fleetCache(fleet: FleetOptions): FleetCache {
+    const { index, clock, pool, options } = this.#parts
+    return new FleetCache(fleet, {
+      dir: this.#dir,
+      clock,
+      minFreeDiskBytes: options.minFreeDiskBytes,
+      whole: (files) => this.#integrity.whole(files),
+      checkGraph: (manifest, tenant) => checkFleetGraph(pool, this.#dir, options, manifest, tenant),
+      hold: (artifact) => {
+        const manifest = index.get(artifact)
+        return manifest && { manifest, release: this.hold(artifact) }
+      },
+      onEvent: (name, fields) => this.#event(name, fields),
+    })
   }
 
   async #publish(manifest: Manifest): Promise<Manifest> {

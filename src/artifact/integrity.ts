@@ -15,7 +15,8 @@ export type VerifyFiles = (
   isWaitedFor: boolean,
 ) => Promise<readonly string[]>
 
-interface FileState {
+/** A file of the cache folder, relative to it, and the content it should have. */
+export interface FileState {
   readonly path: string
   readonly digest: string
   readonly bytes: number
@@ -51,6 +52,17 @@ export class Integrity {
       filesOf(manifest).map(async (file) => ({ file, identity: await identityOf(join(this.#cache, file.path)) })),
     )
     return await this.#digest(states, isWaitedFor)
+  }
+
+  /** Of these, the paths of those that are here with their content. What is not known to be is digested. */
+  async whole(files: readonly FileState[]): Promise<ReadonlySet<string>> {
+    const found = await Promise.all(
+      files.map(async (file) => ({ file, identity: await identityOf(join(this.#cache, file.path)) })),
+    )
+    const here = found.filter(({ file, identity }) => identity?.bytes === file.bytes)
+    const doubtful = here.filter(({ file, identity }) => this.#known.get(file.path) !== identity?.key)
+    const corrupt = doubtful.length === 0 ? [] : await this.#digest(doubtful, true)
+    return new Set(here.map(({ file }) => file.path).filter((path) => !corrupt.includes(path)))
   }
 
   /** Content that was just written by us, or just digested. */

@@ -4,6 +4,7 @@ import type { Device } from '../domain/device.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { CompilerOptions } from './compiler-pool.ts'
 import { COMPILER_DEFAULTS } from './compiler-pool.ts'
+import type { FleetOptions } from './fleet-cache.ts'
 
 export interface ArtifactOptions {
   /** What artifacts are made for and probed on. Those of other providers may lie in the same folder. */
@@ -66,6 +67,8 @@ export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'com
   readonly spawn?: Spawn
   /** Nothing can be written to the folder: what is there is served, and nothing is compiled, evicted or repaired. Default false. */
   readonly isReadOnly?: boolean
+  /** Artifacts of other machines, asked for before a compile. Default: none. */
+  readonly fleet?: FleetOptions | undefined
   /** Nothing is evicted sooner than this after the start. Default 0. */
   readonly evictAfterMs?: number
   /** Rubbish is swept this often. */

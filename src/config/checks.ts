@@ -57,6 +57,16 @@ export const CROSS_FIELD_RULES: readonly Rule[] = [
     fields: ['store.sources'],
     problem: ({ store }) => prefixProblems(store.sources.map(({ prefix }) => prefix)),
   },
+  {
+    fields: ['store.models', 'store.sources', 'artifact.fleetCache.place'],
+    problem: ({ store, artifact: { fleetCache } }) =>
+      [store.models, ...store.sources.map(({ models }) => models)]
+        .filter((models) => isS3Uri(models) && fleetCache.place !== null && areNested(models, fleetCache.place))
+        .map(
+          (models) =>
+            `artifact.fleetCache.place = ${JSON.stringify(fleetCache.place)} and models in ${JSON.stringify(models)}: expected neither to lie in the other`,
+        ),
+  },
 ]
 
 /** Looks at the disk, and creates the cache's folder. */
@@ -150,6 +160,12 @@ function reasonOf(error: unknown): string {
 
 function isPath(models: string): boolean {
   return !isS3Uri(models) && !isMlflowUri(models)
+}
+
+/** Does one lie in the other? */
+function areNested(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((place) => `${place.replace(/\/$/, '')}/`)
+  return a !== undefined && b !== undefined && (a.startsWith(b) || b.startsWith(a))
 }
 
 function isWithin(inner: string, outer: string): boolean {

@@ -23,6 +23,7 @@ import {
   whole,
   wholeOrNull,
 } from './fields.ts'
+import { fleetCache } from './fleet-cache-fields.ts'
 import { mlflow } from './mlflow-fields.ts'
 
 const KiB = 2 ** 10
@@ -215,6 +216,7 @@ const artifact = section('Compiling models.', {
   ),
   scrubBytesPerSecond: bytes(10 * MiB, 'Speed of the background check of artifacts against their digests; 0 = off.'),
   pageInBytesPerSecond: bytes(GiB, 'Speed at which the files of a model are read before it is opened.', { min: MiB }),
+  fleetCache: group('Compiled models that machines of a kind share in a bucket, reached as store.s3 says.', fleetCache),
 })
 
 const device = section('What models run on.', {

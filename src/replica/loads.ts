@@ -31,7 +31,8 @@ export interface StagedSource {
 /** The artifact room as a load needs it. */
 export interface Artifacts {
   find(sourceId: string): Promise<Manifest | undefined> | Manifest | undefined
-  compile(source: CompileSource): Promise<{ readonly manifest: Manifest }>
+  /** `isFetched`: another machine had compiled it. */
+  compile(source: CompileSource): Promise<{ readonly manifest: Manifest; readonly isFetched?: true }>
   /** Checks the files and reads what is cold. @throws GatewayError MODEL_LOADING when they were damaged */
   pageIn(manifest: Manifest): Promise<unknown>
   /** Keeps disk eviction away until the function returned is called. */
@@ -164,8 +165,11 @@ export class Loads {
     load.timings.fetch = stagedAt - began
     table.advance(version.key, 'compiling')
     try {
-      const { manifest } = await artifacts.compile(compileSource(staged, this.#options.current(version)))
-      load.timings.compile = clock.now() - stagedAt
+      const source = compileSource(staged, this.#options.current(version))
+      const { manifest, isFetched } = await artifacts.compile(source)
+      load.hasCompiled = isFetched !== true
+      if (load.hasCompiled) load.timings.compile = clock.now() - stagedAt
+      else load.timings.fetch = clock.now() - began
       return manifest
     } finally {
       staged.release()

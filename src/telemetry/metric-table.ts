@@ -104,6 +104,21 @@ export const METRICS = {
 
   modelmux_artifacts: gauge('', ['form'], 'Artifacts on disk, by form.'),
   modelmux_compiles_total: counter('', ['outcome'], 'Compiles by outcome.'),
+  modelmux_fleet_cache_lookups_total: counter(
+    '',
+    ['outcome'],
+    'Looks for a compiled model in the fleet cache: `hit`, `miss`, `wrong` (not believed), `unavailable`, `late`, `failed` (disk), `skipped`.',
+  ),
+  modelmux_fleet_cache_bytes_total: counter(
+    'bytes',
+    ['direction'],
+    'Bytes `fetched` from the fleet cache, and `sent`.',
+  ),
+  modelmux_fleet_cache_dropped_total: counter(
+    '',
+    ['reason'],
+    'Compiled models that were not sent to the fleet cache: `queue-full`, `too-large`, `failed`, `closed`.',
+  ),
   modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder, by kind.'),
   modelmux_cache_folder_role: gauge(
     '',
