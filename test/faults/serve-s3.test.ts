@@ -23,11 +23,8 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
   const servers: ServerProcess[] = []
   before(async () => {
     s3 = await S3Server.start({ buckets: [BUCKET] })
-    customers = await Customers.make(2, 'full')
-    for (const one of [1, 2]) {
-      const file = join(customers.folder.path(customers.nameOf(one), '1'), 'model.onnx')
-      await s3.putFile(BUCKET, `${customers.nameOf(one)}/1/model.onnx`, file)
-    }
+    customers = await Customers.make(3, 'full')
+    for (const one of [1, 2, 3]) await put(one)
   })
   after(async () => {
     await customers.remove()
@@ -108,6 +105,23 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
     assert.equal((await staged()).filter((name) => name.endsWith('.part')).length, 0)
   })
 
+  it('answers by the model that replaced another under its fetch, and never by a half of each', async () => {
+    let isReplaced = false
+    proxy.order({ fault: { kind: 'reset', at: AT }, times: 1 })
+    // It cannot go on before the other one is there.
+    proxy.order({ fault: { kind: 'refuse' }, when: ({ url }) => isRead(url) && !isReplaced && reads().length > 1 })
+    const server = await serve({ pollMs: 500 })
+    const asked = customers.ask(server, 3)
+    await until('its fetch broke off', () => reads().length > 1)
+    await put(3, 2)
+    isReplaced = true
+    const { status, json } = await asked
+    assert.deepEqual([status, json.code], [503, 'MODEL_LOADING'])
+    await until('the other one is known', async () => (await customers.ask(server, 3)).status === 200)
+    await customers.askRight(server, 3, 2)
+    await put(3)
+  })
+
   it('is fetched once by two servers on one cache folder', async () => {
     const [one, two] = [await serve(), await serve()]
     assert.ok(one !== undefined && two !== undefined)
@@ -115,12 +129,18 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
     assert.equal(reads().length, 1)
   })
 
-  async function serve(): Promise<ServerProcess> {
+  /** The model of one customer, or of another in its place. */
+  async function put(one: number, by = one): Promise<void> {
+    const file = join(customers.folder.path(customers.nameOf(by), '1'), 'model.onnx')
+    await s3.putFile(BUCKET, `${customers.nameOf(one)}/1/model.onnx`, file)
+  }
+
+  async function serve({ pollMs = 30_000 } = {}): Promise<ServerProcess> {
     const server = await ServerProcess.start({
       models: `s3://${BUCKET}/`,
       cache,
       config: {
-        store: { settleMs: 0, s3: { endpoint: proxy.url, pathStyle: true } },
+        store: { settleMs: 0, s3: { endpoint: proxy.url, pathStyle: true, pollMs } },
         scheduler: { maxLoadWaiters: REQUESTS, maxQueuedPerModel: 2 * REQUESTS },
         telemetry: { requestLogSample: 0 },
       },
@@ -133,7 +153,11 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
   }
 
   function reads(): string[] {
-    return proxy.seen.filter((request) => request.includes('model.onnx') && request.startsWith('GET'))
+    return proxy.seen.filter((request) => isRead(request) && request.startsWith('GET'))
+  }
+
+  function isRead(request: string | undefined): boolean {
+    return request?.includes('model.onnx') === true
   }
 
   function staged(): Promise<string[]> {
