@@ -117,9 +117,10 @@ describe('the README', () => {
       'rows',
       'list',
       'onnxruntime-node-install',
-      // Of Docker Compose.
+      // Of Docker Compose and of curl.
       'build',
       'wait',
+      'parallel',
     ])
     for (const [, flag = ''] of README.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)) {
       assert.ok(flags.has(flag) || others.has(flag), `--${flag} is a flag`)
