@@ -14,12 +14,12 @@ import { SignedReads } from '../../src/clients/signed-reads.ts'
 import { artifactPlaceOf, proxyLocation } from '../../src/domain/artifact-place.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { ReadFailure } from '../../src/store/object-reader.ts'
-import { fails } from '../support/mlflow-rig.ts'
+import { fails, PATIENT } from '../support/mlflow-rig.ts'
 import { MlflowServer, noMlflowServer } from '../support/mlflow-server.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
 import { modelFolder } from '../support/tiny-models.ts'
 
-const LIMITS = { connectMs: 5000, answerMs: 20_000, idleMs: 20_000, maxConnections: 4, clock: systemClock }
+const LIMITS = { connectMs: 5000, answerMs: 120_000, idleMs: 120_000, maxConnections: 4, clock: systemClock }
 const ROW = Array.from({ length: 64 }, (_, index) => index / 64)
 
 /** 16 KiB of weights: MLflow puts them beside the graph. */
@@ -41,7 +41,7 @@ describe('the MLflow client and a real server', { skip: noMlflowServer }, () => 
   before(async () => {
     server = await MlflowServer.start()
     const rules = { server: server.uri, allowed: [] }
-    http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random })
+    http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random, limits: PATIENT })
     mlflow = new Mlflow(http)
     artifacts = new MlflowArtifacts(http, rules, systemClock)
     signedReads = new SignedReads({ ...LIMITS, rules })
@@ -205,7 +205,7 @@ describe('the MLflow client and a real server that keeps artifacts in S3', {
     s3 = await S3Server.start({ buckets: ['artifacts'] })
     const env = { ...s3.env, MLFLOW_S3_ENDPOINT_URL: s3.endpoint }
     server = await MlflowServer.start({ destination: 's3://artifacts/mlflow', env })
-    http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random })
+    http = new MlflowHttp({ uri: server.uri, clock: systemClock, random: Math.random, limits: PATIENT })
   })
   after(async () => {
     await http?.close()

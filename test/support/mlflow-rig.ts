@@ -10,6 +10,9 @@ import type { MlflowHttpOptions } from '../../src/clients/mlflow-http.ts'
 import { MlflowHttp } from '../../src/clients/mlflow-http.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 
+/** For calls to a real server, which may be starved on a machine that does much else. */
+export const PATIENT = { tryMs: 120_000, streamIdleMs: 120_000 }
+
 export interface Listening {
   readonly uri: string
   /** Method and URL of each request, as they came. */

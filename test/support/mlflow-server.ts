@@ -6,7 +6,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -44,6 +44,8 @@ export interface MlflowServerOptions {
   readonly destination?: string
   /** Where clients are told to put artifacts by themselves, past the proxy. */
   readonly root?: string
+  /** Only this user is let in, who may do everything; and models are kept in workspaces. */
+  readonly admin?: { readonly user: string; readonly password: string }
   /** What it takes to get there, for the server and for who logs models. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -71,6 +73,7 @@ export class MlflowServer {
     const folder = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-'))
     // MLflow takes longer to make an empty database than for the rest of its start.
     await copyFile(join(dirname(MLFLOW_PYTHON), '../empty.sqlite'), join(folder, 'mlflow.sqlite'))
+    if (options.admin !== undefined) await writeFile(join(folder, AUTH_FILE), authText(folder, options.admin))
     for (let tries = 1; ; tries++) {
       const port = await freePort()
       const child = startChild(folder, port, options)
@@ -85,12 +88,19 @@ export class MlflowServer {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** What gives a process the user and password of this server. */
+  get env(): Readonly<Record<string, string>> {
+    const { admin } = this.#options
+    return admin === undefined ? {} : { MLFLOW_TRACKING_USERNAME: admin.user, MLFLOW_TRACKING_PASSWORD: admin.password }
+  }
+
   /** Logs models with MLflow's own client, in one process, as importing it takes seconds. */
   async log(orders: readonly LogOrder[]): Promise<readonly Logged[]> {
     const child = spawn(MLFLOW_PYTHON, [LOG_MODELS], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...QUIET,
+        ...this.env,
         ...this.#options.env,
         MLFLOW_TRACKING_URI: this.uri,
         HOME: this.#folder,
@@ -135,32 +145,49 @@ const QUIET = {
   GIT_PYTHON_REFRESH: 'quiet',
 }
 
+const AUTH_FILE = 'auth.ini'
+
+function authText(folder: string, { user, password }: NonNullable<MlflowServerOptions['admin']>): string {
+  return [
+    '[mlflow]',
+    'default_permission = READ',
+    `database_uri = sqlite:///${join(folder, 'auth.sqlite')}`,
+    `admin_username = ${user}`,
+    `admin_password = ${password}`,
+    'authorization_function = mlflow.server.auth:authenticate_request_basic_auth',
+    '',
+  ].join('\n')
+}
+
 /** What `mlflow server --serve-artifacts --workers 1` starts, without the process that only waits for it. */
-function startChild(folder: string, port: number, { destination, root, env }: MlflowServerOptions): ChildProcess {
+function startChild(
+  folder: string,
+  port: number,
+  { destination, root, admin, env }: MlflowServerOptions,
+): ChildProcess {
   const database = `sqlite:///${join(folder, 'mlflow.sqlite')}`
+  const app = admin === undefined ? ['mlflow.server.fastapi_app:app'] : ['--factory', 'mlflow.server.auth:create_app']
   return startServer(
     MLFLOW_PYTHON,
-    [
-      '-m',
-      'uvicorn',
-      '--host',
-      '127.0.0.1',
-      '--port',
-      `${port}`,
-      '--log-level',
-      'critical',
-      'mlflow.server.fastapi_app:app',
-    ],
+    ['-m', 'uvicorn', '--host', '127.0.0.1', '--port', `${port}`, '--log-level', 'critical', ...app],
     {
       stdio: 'ignore',
       env: {
         ...QUIET,
         ...env,
+        _MLFLOW_SGI_NAME: 'uvicorn',
         _MLFLOW_SERVER_FILE_STORE: database,
         _MLFLOW_SERVER_REGISTRY_STORE: database,
         _MLFLOW_SERVER_ARTIFACT_ROOT: root ?? 'mlflow-artifacts:/',
         _MLFLOW_SERVER_ARTIFACT_DESTINATION: destination ?? join(folder, 'artifacts'),
         _MLFLOW_SERVER_SERVE_ARTIFACTS: 'true',
+        ...(admin === undefined
+          ? {}
+          : {
+              MLFLOW_ENABLE_WORKSPACES: 'true',
+              MLFLOW_AUTH_CONFIG_PATH: join(folder, AUTH_FILE),
+              MLFLOW_FLASK_SERVER_SECRET_KEY: 'signs the pages that nobody looks at',
+            }),
         HOME: folder,
         PATH: process.env.PATH,
       },

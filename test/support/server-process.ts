@@ -91,6 +91,10 @@ export class ServerProcess {
     return this.#run.stdout.join('')
   }
 
+  get stderr(): string {
+    return this.#run.stderr.join('')
+  }
+
   get exited(): Promise<Exit> {
     return this.#run.exited
   }
@@ -238,8 +242,6 @@ class Run {
 /** The environment without what would configure the server or its Node. */
 function cleanEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(
-      ([name]) => !name.startsWith('MODELMUX_') && !name.startsWith('NODE_') && !name.startsWith('npm_'),
-    ),
+    Object.entries(process.env).filter(([name]) => !/^(MODELMUX_|MLFLOW_|NODE_|npm_)/.test(name)),
   )
 }
