@@ -8,6 +8,7 @@ const HELP = `modelmux: one endpoint for thousands of ONNX models
   modelmux serve [flags]        serve a folder of models; --help lists the flags
   modelmux top [flags]          watch a running server; --help lists the flags
   modelmux publish DIR PLACE    upload a version of a model to S3; --help explains
+  modelmux purge NAME           remove all that is kept of a model; --help explains
   modelmux help                 print this text
   modelmux version              print the version
 `
@@ -35,6 +36,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
       return (await import('./cli/top.ts')).topCommand(args, interrupts())
     case 'publish':
       return (await import('./app/publish-command.ts')).publishCommand(args, interrupts())
+    case 'purge':
+      return (await import('./app/purge-command.ts')).purgeCommand(args, interrupts())
     case undefined:
     case 'help':
     case '--help':

@@ -15,6 +15,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
+import { JOURNAL_FOLDER } from './cache-layout.ts'
 import { chooseDevice } from './choose-device.ts'
 import { eventSink } from './event-sink.ts'
 import { openFleetPlace } from './fleet-place.ts'
@@ -40,7 +41,6 @@ export interface RunningGateway {
 /** Pins and rollouts are tried again for as long as they stand, at most this far apart. */
 const RETRY = { baseMs: 1000, maxMs: 60_000 }
 /** In the cache folder, beside the artifacts. */
-const JOURNAL_FOLDER = 'journal'
 const JOURNAL_CLOSE_MS = 1000
 const NEVER = new AbortController().signal
 /** Records of models that are gone are looked for once a day. */

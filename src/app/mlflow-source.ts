@@ -21,6 +21,7 @@ import { MlflowRegistry } from '../registry/mlflow-registry.ts'
 import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
 import type { ObjectReader } from '../store/object-reader.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
+import { REGISTRY_FOLDER } from './cache-layout.ts'
 import { isLocalFile, localFiles, localReader } from './local-artifacts.ts'
 import { asMlflowFailure, MlflowNames, mlflowReader, mlflowReads } from './mlflow-access.ts'
 import { mlflowFiles } from './mlflow-files.ts'
@@ -28,8 +29,6 @@ import { MlflowStore } from './mlflow-store.ts'
 import { s3Files, s3Reader } from './s3-access.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
-/** In the cache folder: what registries knew. */
-const REGISTRY_FOLDER = 'registry'
 const SNAPSHOT_NAME_DIGITS = 24
 const S3_CALLS = { attempts: 3, connectTimeoutMs: 5000, answerTimeoutMs: 20_000 }
 

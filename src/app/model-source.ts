@@ -15,6 +15,7 @@ import { FolderStore } from '../store/folder-store.ts'
 import { RoutedStore } from '../store/routed-store.ts'
 import { Staging } from '../store/staging.ts'
 import type { Store } from '../store/store.ts'
+import { STAGING_FOLDER } from './cache-layout.ts'
 import { openMlflow } from './mlflow-source.ts'
 import { openS3 } from './s3-source.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
@@ -27,9 +28,6 @@ export interface ModelSource {
   /** Ends what fetches; the registry is closed by whoever started it. Idempotent. */
   close(): Promise<void>
 }
-
-/** In the cache folder: fetched files. */
-const STAGING_FOLDER = 'staging'
 
 export async function openModelSource(
   config: Config,

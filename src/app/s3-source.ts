@@ -6,11 +6,10 @@ import { parseS3Folder } from '../domain/s3-uri.ts'
 import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
 import { S3Registry } from '../registry/s3-registry.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
+import { REGISTRY_FOLDER } from './cache-layout.ts'
 import { s3Lister, s3Reader, s3SmallReader, s3Sources } from './s3-access.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
-/** In the cache folder: what registries knew. */
-const REGISTRY_FOLDER = 'registry'
 const SNAPSHOT_NAME_DIGITS = 24
 const CONNECT_MS = 5000
 const ANSWER_MS = 20_000

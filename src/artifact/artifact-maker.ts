@@ -4,6 +4,7 @@
  */
 import type { Fingerprint, Manifest } from '../domain/artifact.ts'
 import { GatewayError } from '../domain/errors.ts'
+import { parseModelKey } from '../domain/model-version.ts'
 import type { Signature } from '../domain/tensor-types.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
@@ -152,7 +153,7 @@ export class ArtifactMaker {
           : { manifest: known, timings: {} }
       const { manifest, timings, isFetched } = made
       if (known !== undefined || isFetched === true) await this.#throwIfChanged(source)
-      sources.remember(source.sourceId, examined.digest)
+      sources.remember({ id: source.sourceId, digest: examined.digest, name: parseModelKey(source.key)?.name ?? '' })
       const all = { queue: queueMs, ...examined.timings, ...timings, total: clock.now() - began }
       if (isFetched === true) return { manifest, timings: all, isFetched }
       this.#parts.onEvent('artifact.compiled', {

@@ -76,7 +76,14 @@ export class S3 {
     const objects = (page.Contents ?? []).flatMap(({ Key, Size, ETag, LastModified }): S3Listed[] =>
       Key === undefined || Size === undefined || ETag === undefined
         ? []
-        : [{ key: isEncoded ? decoded(Key) : Key, bytes: Size, etag: ETag, modifiedMs: LastModified?.getTime() ?? 0 }],
+        : [
+            {
+              key: isEncoded ? decodedKey(Key) : Key,
+              bytes: Size,
+              etag: ETag,
+              modifiedMs: LastModified?.getTime() ?? 0,
+            },
+          ],
     )
     const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
     if (page.IsTruncated === true && next === undefined)
@@ -177,7 +184,8 @@ function rangeProblem(
   return undefined
 }
 
-function decoded(key: string): string {
+/** A key of a list that was asked for with `EncodingType: url`, and so written. */
+export function decodedKey(key: string): string {
   try {
     return decodeURIComponent(key.replace(/\+/g, ' '))
   } catch {

@@ -43,3 +43,11 @@ export interface ModelVersion {
 export function modelKey(name: string, version: string, sourceId: string): string {
   return `${name}:${version}#${sourceId}`
 }
+
+/** The parts of what `modelKey` made; undefined for any other text. */
+export function parseModelKey(
+  key: string,
+): { readonly name: string; readonly version: string; readonly sourceId: string } | undefined {
+  const [, name, version, sourceId] = /^([^:#]+):([0-9]+)#([0-9a-f]+)$/.exec(key) ?? []
+  return name === undefined || version === undefined || sourceId === undefined ? undefined : { name, version, sourceId }
+}

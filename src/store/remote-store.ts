@@ -256,7 +256,8 @@ export class RemoteStore implements Store {
       const parts = { reader, limits, clock, random, onBytes, shared: staging.shared, ...own }
       const { integrity, copiedBytes, ...there } = await bringFiles(version, files, await place.begin(), parts, signal)
       const size = there.files.reduce((sum, file) => sum + file.bytes, 0)
-      await place.complete({ sourceId: version.sourceId, bytes: size, integrity, files: there.files })
+      const { sourceId, key } = version
+      await place.complete({ sourceId, key, bytes: size, integrity, files: there.files })
       this.#event('source.fetched', version, {
         bytes,
         copiedBytes,

@@ -16,6 +16,8 @@ export interface FetchedFile {
 export interface SourceRecord {
   readonly format: 1
   readonly sourceId: string
+  /** ModelKey; absent in records from before it was kept. */
+  readonly key?: string
   /** Of the machine's run in which it was fetched: a source that outlived it may have lost what was not on the disk yet. */
   readonly bootId: string
   /** The weakest of its objects. */
@@ -49,10 +51,19 @@ export async function readSourceRecord(dir: string): Promise<SourceRecord | unde
 
 function isRecord(value: unknown): value is SourceRecord {
   if (typeof value !== 'object' || value === null) return false
-  const { format, sourceId, bootId, integrity, bytes, files } = value as Partial<Record<keyof SourceRecord, unknown>>
+  const {
+    format,
+    sourceId,
+    key = '',
+    bootId,
+    integrity,
+    bytes,
+    files,
+  } = value as Partial<Record<keyof SourceRecord, unknown>>
   return (
     format === 1 &&
     typeof sourceId === 'string' &&
+    typeof key === 'string' &&
     typeof bootId === 'string' &&
     INTEGRITIES.has(integrity) &&
     Number.isSafeInteger(bytes) &&

@@ -114,8 +114,7 @@ export class StagingPlace {
   }
 
   async #write(record: Omit<SourceRecord, 'format' | 'bootId'>, folder: string): Promise<void> {
-    const { sourceId, integrity, bytes, files } = record
-    const written: SourceRecord = { format: 1, sourceId, bootId: this.#bootId, integrity, bytes, files }
+    const written: SourceRecord = { ...record, format: 1, bootId: this.#bootId }
     const partial = join(folder, `${RECORD_FILE}.part`)
     await writeFile(partial, JSON.stringify(written), { mode: READ_ONLY })
     await rename(partial, join(folder, RECORD_FILE))

@@ -16,12 +16,13 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GatewayError } from '../domain/errors.ts'
+import type { Removed } from '../domain/purge.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
 import { LiveLock } from '../lib/live-lock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
 import { SharedFiles } from './shared-files.ts'
-import { RECORD_FILE, readSourceRecord } from './source-record.ts'
+import { RECORD_FILE, readSourceRecord, type SourceRecord } from './source-record.ts'
 import { StagingPlace } from './staging-place.ts'
 
 export interface StagingOptions {
@@ -137,6 +138,20 @@ export class Staging {
       await this.#usedBytes()
       await this.#evict(bytes, 0)
     })
+  }
+
+  /** Removes the sources that are chosen and that nobody holds. @returns those that went; nothing goes when `isDryRun` */
+  async purge(isChosen: (record: SourceRecord) => boolean, isDryRun: boolean): Promise<Removed> {
+    const { dir } = this.#options
+    let [count, bytes] = [0, 0]
+    for (const sourceId of (await readdir(dir).catch(() => [])).filter((name) => SOURCE_ID.test(name))) {
+      const record = await readSourceRecord(join(dir, sourceId))
+      if (record === undefined || !isChosen(record)) continue
+      if (!isDryRun && !(await this.#unlessHeld(sourceId, (place) => place.remove()))) continue
+      count++
+      bytes += record.bytes
+    }
+    return { count, bytes }
   }
 
   /** Bytes of complete sources, as far as this process has looked. */

@@ -12,7 +12,8 @@ import { parseRecord } from './journal-record.ts'
 
 /** Of the bound, what one file may take: the oldest quarter is what is lost at a time. */
 const FILES = 4
-const NAME = /^\d{12}\.jsonl$/
+/** Names of the journal's files. */
+export const JOURNAL_FILE = /^\d{12}\.jsonl$/
 
 interface KnownFile {
   readonly name: string
@@ -41,7 +42,7 @@ export class JournalFiles {
     limit: number,
   ): Promise<{ files: JournalFiles; records: JournalRecord[] }> {
     await mkdir(dir, { recursive: true })
-    const names = (await readdir(dir)).filter((name) => NAME.test(name)).sort()
+    const names = (await readdir(dir)).filter((name) => JOURNAL_FILE.test(name)).sort()
     const known = await Promise.all(names.map(async (name) => ({ name, bytes: (await stat(join(dir, name))).size })))
     let records: JournalRecord[] = []
     for (const name of names.toReversed()) {

@@ -13,6 +13,7 @@ import {
   GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
   NoSuchKey,
   PutBucketVersioningCommand,
   PutObjectCommand,
@@ -137,6 +138,12 @@ export class S3Server {
   async keys(bucket: string, prefix = ''): Promise<string[]> {
     const { Contents = [] } = await this.#client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }))
     return Contents.map(({ Key = '' }) => Key)
+  }
+
+  /** Keys of every version of objects below a prefix, and of the marks of removed ones. */
+  async kept(bucket: string, prefix: string): Promise<string[]> {
+    const page = await this.#client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix }))
+    return [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(({ Key = '' }) => Key)
   }
 
   /** Uploads in parts that were begun and neither completed nor aborted. */

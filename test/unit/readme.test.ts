@@ -6,6 +6,7 @@ import { curlLine } from '../../loadtest/demo/curl-line.ts'
 import { FAULT_ROWS } from '../../loadtest/faults/index.ts'
 import { modelClass } from '../../loadtest/models/index.ts'
 import { PUBLISH_FLAGS } from '../../src/cli/publish-flags.ts'
+import { PURGE_FLAGS } from '../../src/cli/purge-flags.ts'
 import { TOP_FLAGS } from '../../src/cli/top-flags.ts'
 import { groupOf, leavesOf } from '../../src/config/leaves.ts'
 import { configSchema } from '../../src/config/schema.ts'
@@ -104,6 +105,7 @@ describe('the README', () => {
     const flags = new Set(Object.keys(SERVE_FLAGS))
     const others = new Set<string>([
       ...PUBLISH_FLAGS,
+      ...PURGE_FLAGS,
       ...TOP_FLAGS,
       // Of the demo, the benches and the fault drills.
       'traffic',
