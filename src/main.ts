@@ -9,6 +9,7 @@ const HELP = `modelmux: one endpoint for thousands of ONNX models
   modelmux top [flags]          watch a running server; --help lists the flags
   modelmux publish DIR PLACE    upload a version of a model to S3; --help explains
   modelmux purge NAME           remove all that is kept of a model; --help explains
+  modelmux compile --all        compile models ahead of the servers that will want them; --help explains
   modelmux help                 print this text
   modelmux version              print the version
 `
@@ -38,6 +39,8 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
       return (await import('./app/publish-command.ts')).publishCommand(args, interrupts())
     case 'purge':
       return (await import('./app/purge-command.ts')).purgeCommand(args, interrupts())
+    case 'compile':
+      return (await import('./app/compile-command.ts')).compileCommand(args, interrupts())
     case undefined:
     case 'help':
     case '--help':

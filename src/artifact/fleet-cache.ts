@@ -95,6 +95,11 @@ export class FleetCache {
     this.#sender?.send(artifact)
   }
 
+  /** Artifacts that wait to be sent. */
+  get queued(): number {
+    return this.#sender?.queued ?? 0
+  }
+
   /** Resolves when nothing is to be sent any more. */
   async idle(): Promise<void> {
     await this.#sender?.idle()

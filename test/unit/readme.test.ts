@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { curlLine } from '../../loadtest/demo/curl-line.ts'
 import { FAULT_ROWS } from '../../loadtest/faults/index.ts'
 import { modelClass } from '../../loadtest/models/index.ts'
+import { COMPILE_FLAGS } from '../../src/cli/compile-flags.ts'
 import { PUBLISH_FLAGS } from '../../src/cli/publish-flags.ts'
 import { PURGE_FLAGS } from '../../src/cli/purge-flags.ts'
 import { TOP_FLAGS } from '../../src/cli/top-flags.ts'
@@ -104,6 +105,7 @@ describe('the README', () => {
     const { SERVE_FLAGS } = await import('../../src/config/flags.ts')
     const flags = new Set(Object.keys(SERVE_FLAGS))
     const others = new Set<string>([
+      ...COMPILE_FLAGS,
       ...PUBLISH_FLAGS,
       ...PURGE_FLAGS,
       ...TOP_FLAGS,
