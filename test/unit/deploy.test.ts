@@ -53,22 +53,16 @@ describe('the composition', () => {
     const flags = parseServeFlags(args)
     const env = { ...imageEnv(), ...modelmux.environment }
     const config = loadConfig({ flags, env, folders: 'ignore' })
-    const [other = ''] = /mlflow\+http:\S+(?= is the other place)/.exec(read('deploy/.env.example')) ?? []
-    assert.equal(new URL(other.replace('mlflow+', '')).host, 'mlflow:5000')
-    loadConfig({ flags, env: { ...env, MODELMUX_STORE_MODELS: other }, folders: 'ignore' })
     assert.equal(config.store.s3.endpoint, 'http://s3:7070')
     assert.equal(s3.command[s3.command.indexOf('--port') + 1], ':7070')
+    assert.equal(config.store.models, `s3://${bucketsOfS3()[0]}/`)
+    assert.deepEqual(config.store.sources, [{ prefix: 'mlflow', models: 'mlflow+http://mlflow:5000' }])
     assert.ok(mlflow.command.includes('--port=5000'))
+    // It answers to no other name.
+    assert.match(mlflow.command.join(' '), /--allowed-hosts=mlflow:5000,/)
+    assert.ok(mlflow.command.includes(`--artifacts-destination=s3://${bucketsOfS3()[1]}/`))
     assert.deepEqual(Object.keys(modelmux.depends_on ?? {}), ['s3', 'mlflow'])
     assert.ok(Number.parseInt(modelmux.stop_grace_period ?? '', 10) * 1000 > config.server.drainTimeoutMs)
-  })
-
-  it("gives modelmux MLflow's address by the names that are read", () => {
-    const reader = read('src/config/mlflow-environment.ts')
-    for (const name of Object.keys(modelmux.environment).filter((one) => one.startsWith('MLFLOW_')))
-      assert.ok(reader.includes(`'${name}'`), name)
-    const host = new URL(modelmux.environment.MLFLOW_TRACKING_URI ?? '').host
-    assert.ok(mlflow.command.some((argument) => argument.startsWith('--allowed-hosts=') && argument.includes(host)))
   })
 
   it('can be reached from this machine only, writes to its volumes only, and starts with no password of ours', () => {
@@ -98,3 +92,8 @@ describe('the composition', () => {
     assert.ok(tracking !== undefined && read('deploy/mlflow.Dockerfile').includes(`mlflow==${tracking} `))
   })
 })
+
+/** The folders of the S3 server's image. */
+function bucketsOfS3(): string[] {
+  return [...read('deploy/s3.Dockerfile').matchAll(/ \/data\/(\w+)/g)].map(([, name]) => name ?? '')
+}
