@@ -25,6 +25,8 @@ export interface ModelSource {
   readonly store: Store
   /** The registries of which `registry` is made, each with the prefix of its names. */
   readonly watched: readonly { readonly prefix: NamePrefix; readonly registry: WatchedRegistry }[]
+  /** What was fetched into the cache folder; undefined where no place needs that. */
+  readonly staging: Staging | undefined
   /** Ends what fetches; the registry is closed by whoever started it. Idempotent. */
   close(): Promise<void>
 }
@@ -59,6 +61,7 @@ export async function openModelSource(
     registry: opened.length === 1 && first !== undefined ? first.registry : new CompositeRegistry(opened, onEvent),
     store: opened.length === 1 && first !== undefined ? first.store : new RoutedStore(opened),
     watched: opened,
+    staging: await staging,
     close,
   }
 }

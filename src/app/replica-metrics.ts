@@ -23,6 +23,7 @@ export interface Observed {
   readonly queues: WorkQueues<ReplicaRequest>
   readonly pool: WorkerPool
   readonly artifacts: SharedArtifacts
+  readonly stagedBytes: () => Promise<number | undefined>
   readonly vitals: WorkerVitals
   /** Absent on the CPU. */
   readonly gpu: DeviceWatch | undefined
@@ -49,7 +50,7 @@ export function observeReplica(metrics: Metrics) {
 
 function observeGauges(metrics: Metrics, observed: Observed): void {
   observeDevice(metrics, observed)
-  const { table, placements, ledger, queues, pool, recycler, artifacts, vitals, quarantine } = observed
+  const { table, placements, ledger, queues, pool, recycler, artifacts, stagedBytes, vitals, quarantine } = observed
   metrics.observe('modelmux_models_resident', () => countReady(table))
   metrics.observe('modelmux_leases', () => table.pending.leases)
   metrics.observe('modelmux_models_quarantined', () => quarantine.size)
@@ -79,9 +80,15 @@ function observeGauges(metrics: Metrics, observed: Observed): void {
   metrics.observe('modelmux_fleet_cache_dropped_total', () =>
     [...(fleet()?.drops ?? [])].map(([reason, count]) => [{ reason }, count] as const),
   )
-  metrics.observe('modelmux_disk_bytes', () =>
-    artifacts.store === undefined ? [] : [[{ kind: 'artifacts' }, artifacts.store.diskUsage().bytes]],
-  )
+  metrics.observe('modelmux_disk_bytes', async () => {
+    const { store } = artifacts
+    if (store === undefined) return []
+    const sources = await stagedBytes()
+    return [
+      [{ kind: 'artifacts' }, store.diskUsage().bytes] as const,
+      ...(sources === undefined ? [] : [[{ kind: 'sources' }, sources] as const]),
+    ]
+  })
   metrics.observe('modelmux_cache_folder_role', () =>
     artifacts.role === undefined ? [] : [[{ role: artifacts.role }, 1]],
   )

@@ -39,6 +39,8 @@ export interface ReplicaDeps extends ProcessBase {
   readonly current: (version: ModelVersion) => ModelVersion
   /** Of a version whose files are being fetched, by its key. */
   readonly progressOf: (key: string) => FetchProgress | undefined
+  /** Of all fetched sources on the disk; undefined where none are fetched. */
+  readonly stagedBytes: () => Promise<number | undefined>
   readonly metrics: Metrics
   readonly activities: Activities
   /** Absent = loads are not traced. */
@@ -178,7 +180,7 @@ export async function startReplica(deps: ReplicaDeps): Promise<RunningReplica> {
     return isWhole
   }
 
-  counters.observe({ ...rooms, pool, recycler, artifacts, vitals, gpu })
+  counters.observe({ ...rooms, pool, recycler, artifacts, stagedBytes: deps.stagedBytes, vitals, gpu })
   await pool.start().catch(async (error: unknown) => {
     pinReader.close()
     processes.rest()

@@ -55,7 +55,7 @@ export interface MakerParts {
   publish(manifest: Manifest): Promise<Manifest>
   /** Takes files without a manifest away again. */
   discard(artifact: string): Promise<void>
-  /** Evicts artifacts out of use until so many bytes more would fit. */
+  /** Removes what is out of use until so many bytes more would fit. */
   makeRoom(bytes: number): Promise<void>
   onEvent(name: string, fields: Readonly<Record<string, string | number | boolean>>): void
 }

@@ -79,7 +79,7 @@ export class ArtifactStore implements ArtifactRoom {
       fleet: this.fleet,
       publish: (manifest) => this.#publish(manifest),
       discard: (artifact) => this.remove(artifact),
-      makeRoom: (bytes) => this.#collector.makeRoom(bytes),
+      makeRoom: (bytes) => this.#makeRoom(bytes),
       onEvent: (name, fields) => this.#event(name, fields),
     })
     this.#collector = new Collector({
@@ -319,6 +319,11 @@ export class ArtifactStore implements ArtifactRoom {
       this.#pager.markWarm(join(this.#dir, path))
     }
     return kept
+  }
+
+  async #makeRoom(bytes: number): Promise<void> {
+    const freed = (await this.#parts.host.spareDisk?.(bytes)) ?? 0
+    await this.#collector.makeRoom(Math.max(0, bytes - freed))
   }
 
   /** Evicts for what was made, but not before whoever asked for it could hold it. */

@@ -71,6 +71,11 @@ export interface ArtifactStoreOptions extends Partial<Omit<ArtifactOptions, 'com
   readonly fleet?: FleetOptions | undefined
   /** Nothing is evicted sooner than this after the start. Default 0. */
   readonly evictAfterMs?: number
+  /**
+   * The disk is short: frees up to so many bytes that lie beside the artifacts and that nobody needs, which go before any artifact.
+   * @returns how many; awaited, never rejects
+   */
+  spareDisk?(bytes: number): Promise<number>
   /** Rubbish is swept this often. */
   readonly collectMs?: number
   /** Structured events for logs and metrics. */

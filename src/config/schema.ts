@@ -162,7 +162,7 @@ const cache = section('Compiled artifacts on disk, open models in memory.', {
     'Disk space for model files that were fetched from elsewhere, beside diskBytes; what no load needs goes first.',
     { min: 16 * MiB },
   ),
-  minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts leave free.'),
+  minFreeDiskBytes: bytes(GiB, 'Disk space that artifacts and fetched files leave free.'),
   failure: group('Back-off of loads that failed for a passing reason.', {
     baseMs: milliseconds(1000, 'First pause; doubles with each failure.', { min: 1 }),
     maxMs: milliseconds(600_000, 'Longest pause.', { min: 1 }),

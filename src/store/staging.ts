@@ -132,11 +132,11 @@ export class Staging {
     })
   }
 
-  /** The disk is full though there seemed to be room: evicts sources out of use until so many bytes more are free. */
-  makeRoom(bytes: number): Promise<void> {
+  /** The disk is full though there seemed to be room: evicts sources out of use until so many bytes more are free. @returns how many */
+  makeRoom(bytes: number): Promise<number> {
     return this.#looking.use(async () => {
       await this.#usedBytes()
-      await this.#evict(bytes, 0)
+      return await this.#evict(bytes, 0)
     })
   }
 
@@ -154,9 +154,9 @@ export class Staging {
     return { count, bytes }
   }
 
-  /** Bytes of complete sources, as far as this process has looked. */
-  get bytes(): number {
-    return sum([...this.#bytes.values()])
+  /** Bytes of the complete sources. @throws errors of the file system */
+  usedBytes(): Promise<number> {
+    return this.#looking.use(() => this.#usedBytes())
   }
 
   async #usedBytes(): Promise<number> {
@@ -168,11 +168,11 @@ export class Staging {
       const record = await readSourceRecord(join(dir, sourceId))
       if (record !== undefined) this.#bytes.set(sourceId, record.bytes)
     }
-    return this.bytes
+    return sum([...this.#bytes.values()])
   }
 
   /** Removes `wanted` bytes of sources out of use, as far as there are so many. @throws GatewayError when they are fewer than `needed` */
-  async #evict(wanted: number, needed: number): Promise<void> {
+  async #evict(wanted: number, needed: number): Promise<number> {
     const { dir, onEvent, budgetBytes } = this.#options
     const known: Array<{ readonly sourceId: string; readonly bytes: number; readonly usedAt: number }> = []
     for (const [sourceId, bytes] of this.#bytes) {
@@ -191,6 +191,7 @@ export class Staging {
     }
     if (sources > 0) onEvent('sources.evicted', { sources, bytes: evicted })
     if (evicted < needed) throw overBudget(needed - evicted, budgetBytes)
+    return evicted
   }
 
   async #place(sourceId: string, lock: LiveLock): Promise<StagingPlace> {

@@ -119,7 +119,7 @@ export const METRICS = {
     ['reason'],
     'Compiled models that were not sent to the fleet cache: `queue-full`, `too-large`, `failed`, `closed`.',
   ),
-  modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder, by kind.'),
+  modelmux_disk_bytes: gauge('bytes', ['kind'], 'Bytes in the cache folder: artifacts, and sources that were fetched.'),
   modelmux_cache_folder_role: gauge(
     '',
     ['role'],

@@ -123,6 +123,39 @@ describe('serving models from S3', { skip: noS3Server }, () => {
     }
   })
 
+  it('compiles after a restart what was fetched here although S3 is gone, and hears of what changed once it is back', async () => {
+    const here = await mkdtemp(join(tmpdir(), 'modelmux-s3-fetched-'))
+    await folder.write('fetched', '1', addOne().model)
+    await publish('fetched', '1')
+    const inputs = addOne().inputs(rng, 2)
+    const first = await serve(here)
+    await first.logs('registry.scanned')
+    assertOutputs(await infer(first.client, 'fetched', inputs), addOne().expected(inputs))
+    await first.stop()
+    // All that was compiled is of no use any more, as after an upgrade of the engine.
+    for (const name of await readdir(here))
+      if (/\.(onnx|json)$/.test(name)) await rm(join(here, name), { recursive: true })
+    await s3.halt()
+    try {
+      const second = await serve(here)
+      try {
+        const answer = await infer(second.client, 'fetched', inputs)
+        assertOutputs(answer, addOne().expected(inputs))
+        assert.equal(answer.headers['x-modelmux-cache'], 'compile')
+        assert.deepEqual(second.logged('source.fetched'), [])
+        await s3.resume()
+        await s3.put(BUCKET, `${prefix}fetched/1/model.onnx`, modelBytes(identity('FP32').model))
+        const others = identity('FP32').inputs(rng, 1)
+        await until('the new bytes answer', async () => (await infer(second.client, 'fetched', others)).status === 200)
+      } finally {
+        await second.stop()
+      }
+    } finally {
+      await s3.resume()
+      await rm(here, { recursive: true, force: true })
+    }
+  })
+
   it('finds a model that was published a moment ago, and moves to a version that replaces another', async () => {
     const server = await serve()
     try {
