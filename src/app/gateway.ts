@@ -10,7 +10,6 @@ import type { Registry } from '../registry/registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
-import type { Staging } from '../store/staging.ts'
 import { ChildLines } from '../telemetry/child-lines.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { observeProcess } from '../telemetry/process-metrics.ts'
@@ -62,13 +61,12 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
   const shared = await openFleetPlace(config, clock)
   teardown.add(() => shared?.close())
   let filesDamaged = (_paths: readonly string[]): void => {}
-  let staging: Staging | undefined
+  let spareDisk = (_bytes: number): Promise<number> => Promise.resolve(0)
   const artifacts = await SharedArtifacts.open({
     ...artifactOptions(config, device),
     fleet: shared?.fleet,
     onCorrupt: (paths) => filesDamaged(paths),
-    // What was fetched can be fetched again; the disk's refusal to give it up is told when the compile meets it.
-    spareDisk: async (bytes) => (await staging?.makeRoom(bytes).catch(() => 0)) ?? 0,
+    spareDisk: (bytes) => spareDisk(bytes),
     version,
     clock,
     spawn: orphans.spawn,
@@ -84,8 +82,9 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
 
   const source = await openModelSource(config, { clock, onEvent })
   teardown.add(() => source.close())
-  const { registry, store, watched } = source
-  staging = source.staging
+  const { registry, store, watched, staging } = source
+  // What was fetched can be fetched again; the disk's refusal to give it up is told when the compile meets it.
+  spareDisk = async (bytes) => (await staging?.makeRoom(bytes).catch(() => 0)) ?? 0
   const rollouts: Rollouts = new Rollouts({
     resolve: (ref) => registry.resolve(ref),
     aliasesOf: (name) => [...registry.aliasesOf(name).keys()],
