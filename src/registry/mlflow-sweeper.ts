@@ -47,6 +47,8 @@ export class MlflowSweeper implements RemoteSweeper {
   readonly #problems: ProblemLog
   /** Names that a look saw since the sweep under way began. */
   readonly #looked = new Set<string>()
+  /** Where in the list of doubts the next sweep begins, so that each has its turn. */
+  #doubtsFrom = 0
 
   constructor(options: MlflowSweeperOptions) {
     const { defaultAlias, defaults, onEvent } = options
@@ -73,7 +75,10 @@ export class MlflowSweeper implements RemoteSweeper {
       else this.#take(name, model, versions)
       if (++seen % MODELS_PER_TURN === 0) await nextTurn()
     }
-    for (const name of doubtful.slice(0, MAX_DOUBTS)) if (!this.#looked.has(name)) await this.look(name, signal)
+    const from = doubtful.length > MAX_DOUBTS ? this.#doubtsFrom % doubtful.length : 0
+    const inTurn = [...doubtful.slice(from), ...doubtful.slice(0, from)].slice(0, MAX_DOUBTS)
+    this.#doubtsFrom = from + inTurn.length
+    for (const name of inTurn) if (!this.#looked.has(name)) await this.look(name, signal)
   }
 
   async look(name: string, signal: AbortSignal): Promise<boolean> {

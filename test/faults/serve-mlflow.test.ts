@@ -75,6 +75,29 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     assert.equal(asked(/mlflow-artifacts/), 0)
   })
 
+  it('asks once for what MLflow does not let it have, or does not have, and serves the others meanwhile', async () => {
+    await publisher.publish('forbidden', files)
+    await publisher.publish('missing', files)
+    for (const [name, status, code] of [
+      ['forbidden', 403, 'PERMISSION_DENIED'],
+      ['missing', 404, 'RESOURCE_DOES_NOT_EXIST'],
+    ] as const)
+      proxy.order({
+        fault: { kind: 'answer', status, body: JSON.stringify({ error_code: code, message: 'remote words' }) },
+        when: ({ url }) => url?.includes(`get-download-uri?name=${name}`) === true,
+      })
+    const server = await serve()
+    for (const name of ['forbidden', 'missing'])
+      for (let time = 0; time < 2; time++) {
+        const refused = await customers.ask(server, name)
+        assert.deepEqual([refused.status, refused.json.code], [424, 'ARTIFACT_UNREACHABLE'])
+        assert.ok(Number(refused.headers['retry-after']) >= 20)
+        assert.ok(!refused.text.includes('remote words'))
+      }
+    assert.equal(asked(/get-download-uri/), 2)
+    await customers.askRight(server, 'churn', 1)
+  })
+
   it('follows no redirect of a file to an address of its own network', async () => {
     proxy.order({
       fault: { kind: 'answer', status: 302, headers: { location: 'http://169.254.169.254/latest/meta-data' } },

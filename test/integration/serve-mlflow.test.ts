@@ -112,6 +112,49 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
     }
   })
 
+  it('serves the file that the MLmodel names, whatever it is called', async () => {
+    const {
+      'model.onnx': graph = Buffer.alloc(0),
+      MLmodel = Buffer.alloc(0),
+      ...rest
+    } = await publisher.filesOf('churn', '1')
+    const renamed = MLmodel.toString().replace('data: model.onnx', 'data: graph/net.onnx')
+    const data = Object.entries(rest).map(([path, content]) => [
+      path.endsWith('.data') ? `graph/${path}` : path,
+      content,
+    ])
+    await publisher.publish('renamed', {
+      ...(Object.fromEntries(data) as Record<string, Buffer>),
+      'graph/net.onnx': graph,
+      MLmodel: renamed,
+    })
+    const server = await serve()
+    try {
+      await server.logs('registry.scanned')
+      await customers.askRight(server, 'renamed', 1)
+    } finally {
+      await server.stop()
+    }
+  })
+
+  it('serves models under a prefix, beside those of a folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-beside-'))
+    const server = await ServerProcess.start({
+      models: folder,
+      config: { store: { sources: [{ prefix: 'acme', models: `mlflow+${mlflow.uri}` }] } },
+      args: ['--workers', '1'],
+    })
+    try {
+      await until('it is known', async () => (await customers.ask(server, 'acme/churn')).status === 200)
+      const answer = await customers.askRight(server, 'acme/churn@challenger', 2)
+      assert.equal(answer.headers['x-modelmux-model'], 'acme/churn')
+      assert.equal((await customers.ask(server, 'churn')).json.code, 'MODEL_NOT_FOUND')
+    } finally {
+      await server.stop()
+      await rm(folder, { recursive: true, force: true })
+    }
+  })
+
   it('takes its server from the environment of MLflow', async () => {
     const server = await ServerProcess.start({
       models: 'mlflow:',

@@ -4,6 +4,8 @@ import type { ListedModel, ListedVersion, MlflowReads, Page, PageRequest } from 
 export class ScriptedMlflow implements MlflowReads {
   /** Models and versions of one page at most, whatever is asked for. */
   pageSize = 1000
+  /** Lists of models are empty: all were made after they were read. */
+  hidesModels = false
   /** Of calls from here on, with this error. */
   fails: Error | undefined
   /** Calls so far, as `models`, `versions` or `model <name>`. */
@@ -44,10 +46,7 @@ export class ScriptedMlflow implements MlflowReads {
 
   async models(page: PageRequest): Promise<Page<ListedModel>> {
     await this.#called('models')
-    return this.#page(
-      [...this.#models.keys()].map((name) => this.#listed(name)),
-      page,
-    )
+    return this.#page(this.hidesModels ? [] : [...this.#models.keys()].map((name) => this.#listed(name)), page)
   }
 
   async versions({ name, ...page }: PageRequest & { readonly name?: string }): Promise<Page<ListedVersion>> {

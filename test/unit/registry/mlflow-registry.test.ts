@@ -127,6 +127,19 @@ describe('the registry of MLflow', () => {
     await rig.registry.close()
   })
 
+  it('asks by name for a hundred models that it is in doubt of in each sweep, and for all of them in turn', async () => {
+    const rig = new MlflowRegistryRig()
+    for (let i = 0; i < 250; i++) rig.mlflow.add(`model-${i}`, '1')
+    rig.mlflow.hidesModels = true
+    await rig.started()
+    const asked = () => rig.mlflow.calls.filter((call) => call.startsWith('model ')).length
+    assert.deepEqual([asked(), rig.registry.size.models], [100, 100])
+    await rig.sweep()
+    await rig.sweep()
+    assert.equal(rig.registry.size.models, 250)
+    await rig.registry.close()
+  })
+
   it('looks for a name that it does not know in two calls, once for all who ask, and remembers that there is none', async () => {
     const rig = new MlflowRegistryRig()
     rig.mlflow.add('known', '1')
