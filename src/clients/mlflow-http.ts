@@ -74,6 +74,8 @@ export interface MlflowStream {
 const API = '/api/2.0/'
 /** What is read of an answer that is an error. */
 const ERROR_BYTES = 64 * 1024
+/** Python's servers close idle connections after 2 to 5 s, and what is sent just then is lost. */
+const KEEP_ALIVE_MS = 1000
 /** The deadline of the try says when. */
 const UNTIMED = { headersTimeout: 0, bodyTimeout: 0 }
 const RETRIES = { perCall: 0.1, most: 5 }
@@ -97,6 +99,7 @@ export class MlflowHttp {
     this.#headers = headersOf(options)
     const agent = {
       connections: this.#limits.maxConnections,
+      keepAliveTimeout: KEEP_ALIVE_MS,
       connect: guardedConnector({
         lookup: keepAddresses(options.clock),
         // The operator named the server.
@@ -106,11 +109,6 @@ export class MlflowHttp {
     }
     this.#calls = new Agent(agent)
     this.#files = new Agent(agent)
-  }
-
-  /** The server, as it was named. */
-  get uri(): string {
-    return this.#options.uri
   }
 
   /** The JSON that a call is answered with. @throws MlflowError, or the signal's reason */
@@ -265,7 +263,7 @@ function headersOf({ credentials, workspace }: MlflowHttpOptions): Record<string
 /** What was refused before it had an effect may be sent again; what only reads, also after a failure. */
 function isRepeatable({ method }: Call, { kind }: MlflowError): boolean {
   if (kind === 'slow-down') return true
-  return kind === 'unavailable' && (method === 'GET' || method === 'PUT')
+  return kind === 'unavailable' && method === 'GET'
 }
 
 function failed(thrown: unknown, signal: AbortSignal | undefined): MlflowError {
