@@ -1,5 +1,6 @@
 /** The arguments of `modelmux publish`. */
 import { parseArgs } from 'node:util'
+import { isMlflowText, type MlflowModelPlace, parseMlflowModel } from '../domain/mlflow-uri.ts'
 import { aliasProblem, isVersion } from '../domain/model-ref.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Folder, s3FolderProblem } from '../domain/s3-uri.ts'
@@ -8,6 +9,8 @@ import { UsageError } from './usage-error.ts'
 export interface PublishFlags {
   /** Folder of the version's files. */
   readonly dir: string
+  /** Where it is no place in S3; what says where in S3 is empty then. */
+  readonly mlflow: MlflowModelPlace | undefined
   readonly bucket: string
   /** Of the version's folder, with a slash at its end. */
   readonly prefix: string
@@ -27,6 +30,8 @@ export interface PublishFlags {
 export const PUBLISH_FLAGS = ['alias', 'replace', 'share-blobs', 'root', 'config', 'json', 'help'] as const
 
 export const PUBLISH_HELP = `modelmux publish DIR s3://bucket/prefix/NAME/VERSION: upload a version of a model
+modelmux publish DIR mlflow+http://host:5000/NAME: the same into an MLflow registry, which numbers it; mlflow:NAME is the registry of
+MLFLOW_TRACKING_URI. Flags about S3 are refused there. Credentials come from MLflow's own variables.
 
   --alias ALIAS      name the version by this alias afterwards; may be given more than once
   --replace          replace a version of that number that has other files
@@ -42,6 +47,7 @@ that nobody sees half a version. Exit codes: 0 it is there, 1 it failed, 2 bad u
 
 const NONE = {
   dir: '',
+  mlflow: undefined,
   bucket: '',
   prefix: '',
   version: '',
@@ -62,6 +68,13 @@ export function parsePublishFlags(args: readonly string[]): PublishFlags {
     throw new UsageError(
       'expected a folder and a place, as in: modelmux publish ./model s3://bucket/models/acme/churn/7',
     )
+  const aliases = values.alias ?? []
+  for (const alias of aliases) {
+    const badAlias = aliasProblem(alias)
+    if (badAlias !== undefined) throw new UsageError(`--alias ${alias}: ${badAlias}`)
+  }
+  const common = { dir, aliases, isJson: values.json ?? false, configFile: values.config }
+  if (isMlflowText(target)) return { ...NONE, ...common, mlflow: mlflowPlaceOf(target, values), printsHelp: false }
   const problem = s3FolderProblem(target)
   if (problem !== undefined) throw new UsageError(`${target}: ${problem}; expected s3://bucket/prefix/NAME/VERSION`)
   const { bucket, prefix } = parseS3Folder(target)
@@ -69,24 +82,25 @@ export function parsePublishFlags(args: readonly string[]): PublishFlags {
   const version = segments.at(-1) ?? ''
   if (segments.length < 2 || !isVersion(version))
     throw new UsageError(`${target}: expected it to end with the name of a model and a number as version, like churn/7`)
-  const aliases = values.alias ?? []
-  for (const alias of aliases) {
-    const badAlias = aliasProblem(alias)
-    if (badAlias !== undefined) throw new UsageError(`--alias ${alias}: ${badAlias}`)
-  }
   return {
-    dir,
+    ...common,
+    mlflow: undefined,
     bucket,
     prefix,
     version,
-    aliases,
     replaces: values.replace ?? false,
     sharesBlobs: values['share-blobs'] ?? false,
     root: values.root === undefined ? undefined : rootOf(values.root, { bucket, prefix }),
-    isJson: values.json ?? false,
-    configFile: values.config,
     printsHelp: false,
   }
+}
+
+function mlflowPlaceOf(target: string, values: ReturnType<typeof parsed>['values']): MlflowModelPlace {
+  for (const flag of ['replace', 'share-blobs', 'root'] as const)
+    if (values[flag] !== undefined) throw new UsageError(`--${flag} is for places in S3, not for ${target}`)
+  const place = parseMlflowModel(target)
+  if (typeof place !== 'string') return place
+  throw new UsageError(`${target}: ${place}; expected mlflow+http://host:5000/NAME or mlflow:NAME`)
 }
 
 function rootOf(text: string, target: S3Folder): S3Folder {

@@ -1,16 +1,17 @@
-/** `modelmux publish`: a folder becomes a version of a model in S3. */
+/** `modelmux publish`: a folder becomes a version of a model in S3, or in an MLflow registry. */
 import type { WriteStream } from 'node:tty'
 import { ConfigError } from '../config/config-error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { TerminalFacts } from '../config/terminal.ts'
 import { terminalFacts } from '../config/terminal.ts'
+import type { MlflowModelPlace } from '../domain/mlflow-uri.ts'
 import { isS3Uri, parseS3Folder, type S3Folder, s3Location } from '../domain/s3-uri.ts'
 import type { SplitModelFile } from '../domain/split-model.ts'
 import { formatByteSize } from '../lib/byte-size.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
-import { sumBytes } from './local-version.ts'
+import { type PublishProgress, sumBytes } from './local-version.ts'
 import { ProgressLine } from './progress-line.ts'
 import { isAround, PUBLISH_HELP, type PublishFlags, parsePublishFlags } from './publish-flags.ts'
 import type { Published } from './publish-s3.ts'
@@ -46,7 +47,8 @@ export async function publishCommand(
   try {
     const flags = parsePublishFlags(args)
     if (flags.printsHelp) output.write(PUBLISH_HELP)
-    else output.write(report(flags, await publish(flags, interrupt, means)))
+    else if (flags.mlflow === undefined) output.write(report(flags, await publish(flags, interrupt, means)))
+    else output.write(await publishIntoMlflow(flags, flags.mlflow, interrupt, means))
     return 0
   } catch (error) {
     if (error instanceof UsageError || error instanceof ConfigError) {
@@ -81,7 +83,7 @@ async function publish(
   const writer = new S3Writer(options)
   const line = new ProgressLine(errors, facts, clock)
   try {
-    const onProgress = ({ step, bytesDone, bytes }: { step: string; bytesDone: number; bytes: number }) => {
+    const onProgress = ({ step, bytesDone, bytes }: PublishProgress) => {
       if (!flags.isJson) line.show(step, bytesDone, bytes)
     }
     return await publishToS3(s3, writer, { ...flags, ...share, onProgress }, signal)
@@ -89,6 +91,29 @@ async function publish(
     line.clear()
     s3.close()
     writer.close()
+  }
+}
+
+/** @returns the report */
+async function publishIntoMlflow(
+  flags: PublishFlags,
+  place: MlflowModelPlace,
+  signal: AbortSignal,
+  { errors, facts, clock }: PublishMeans,
+): Promise<string> {
+  const { openMlflowTarget, mlflowReport } = await import('./mlflow-target.ts')
+  const file = flags.configFile === undefined ? {} : { configFile: flags.configFile }
+  const target = openMlflowTarget(place, loadConfig({ flags: { fields: [], ...file }, folders: 'ignore' }), clock)
+  const line = new ProgressLine(errors, facts, clock)
+  try {
+    const onProgress = ({ step, bytesDone, bytes }: PublishProgress) => {
+      if (!flags.isJson) line.show(step, bytesDone, bytes)
+    }
+    const { dir, aliases, isJson } = flags
+    return mlflowReport(target.place, await target.publish({ dir, aliases, onProgress }, signal), isJson)
+  } finally {
+    line.clear()
+    await target.close()
   }
 }
 
@@ -123,7 +148,10 @@ function report(flags: PublishFlags, { files, shared, removed, movedAliases }: P
 
 /** Errors that are about the place, the folder or the connection, not about this program. */
 function isExpected(error: unknown): error is Error {
-  return error instanceof Error && ['S3Error', 'NotPublishableError', 'VersionExistsError'].includes(error.name)
+  return (
+    error instanceof Error &&
+    ['S3Error', 'MlflowError', 'NotPublishableError', 'VersionExistsError'].includes(error.name)
+  )
 }
 
 /** Of this process. */

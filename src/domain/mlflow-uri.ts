@@ -23,3 +23,35 @@ export function mlflowUriProblem(text: string): string | undefined {
 export function mlflowServerOf(text: string): string | undefined {
   return text === OF_ENVIRONMENT ? undefined : new URL(text.slice(SCHEME.length)).href.replace(/\/+$/, '')
 }
+
+/** Whether a text means to name something in a registry. */
+export function isMlflowText(text: string): boolean {
+  return text.startsWith(OF_ENVIRONMENT) || text.startsWith(SCHEME)
+}
+
+/** A model in a registry, as `mlflow+http://host:5000/NAME` or `mlflow:NAME` says it. */
+export interface MlflowModelPlace {
+  /** As of `mlflowServerOf`. */
+  readonly server: string | undefined
+  readonly name: string
+}
+
+/** @returns why a text does not name a model in a registry, as text, or the place */
+export function parseMlflowModel(text: string): MlflowModelPlace | string {
+  const slash = text.lastIndexOf('/')
+  const isOfEnvironment = text.startsWith(OF_ENVIRONMENT)
+  const registry = isOfEnvironment ? OF_ENVIRONMENT : text.slice(0, Math.max(slash, 0))
+  const problem = mlflowUriProblem(registry)
+  if (problem !== undefined) return problem
+  const name = decoded(isOfEnvironment ? text.slice(OF_ENVIRONMENT.length) : text.slice(slash + 1))
+  if (name === undefined || name === '' || /[/:]/.test(name)) return 'it does not end with the name of a model'
+  return { server: mlflowServerOf(registry), name }
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
