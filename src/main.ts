@@ -7,7 +7,7 @@ const HELP = `modelmux: one endpoint for thousands of ONNX models
 
   modelmux serve [flags]        serve a folder of models; --help lists the flags
   modelmux top [flags]          watch a running server; --help lists the flags
-  modelmux publish DIR PLACE    upload a version of a model to S3; --help explains
+  modelmux publish DIR PLACE    upload a version of a model to S3 or MLflow; --help explains
   modelmux purge NAME           remove all that is kept of a model; --help explains
   modelmux compile --all        compile models ahead of the servers that will want them; --help explains
   modelmux help                 print this text

@@ -1,7 +1,7 @@
 /** The arguments of `modelmux publish`. */
 import { parseArgs } from 'node:util'
 import { isMlflowText, type MlflowModelPlace, parseMlflowModel } from '../domain/mlflow-uri.ts'
-import { aliasProblem, isVersion } from '../domain/model-ref.ts'
+import { aliasProblem, isVersion, nameProblem } from '../domain/model-ref.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Folder, s3FolderProblem } from '../domain/s3-uri.ts'
 import { UsageError } from './usage-error.ts'
@@ -99,8 +99,9 @@ function mlflowPlaceOf(target: string, values: ReturnType<typeof parsed>['values
   for (const flag of ['replace', 'share-blobs', 'root'] as const)
     if (values[flag] !== undefined) throw new UsageError(`--${flag} is for places in S3, not for ${target}`)
   const place = parseMlflowModel(target)
-  if (typeof place !== 'string') return place
-  throw new UsageError(`${target}: ${place}; expected mlflow+http://host:5000/NAME or mlflow:NAME`)
+  const problem = typeof place === 'string' ? place : nameProblem(place.name)
+  if (typeof place !== 'string' && problem === undefined) return place
+  throw new UsageError(`${target}: ${problem}; expected mlflow+http://host:5000/NAME or mlflow:NAME`)
 }
 
 function rootOf(text: string, target: S3Folder): S3Folder {

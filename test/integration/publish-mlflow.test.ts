@@ -141,6 +141,7 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
       ['mlflow:'],
       ['mlflow:a/b'],
       ['mlflow:a%zz'],
+      ['mlflow:a@b'],
       ['mlflow:churn', '--replace'],
       ['mlflow:churn', '--share-blobs'],
       ['mlflow:churn', '--alias', 'no/alias'],
