@@ -16,6 +16,7 @@ import { RoutedStore } from '../store/routed-store.ts'
 import { Staging } from '../store/staging.ts'
 import type { Store } from '../store/store.ts'
 import { STAGING_FOLDER } from './cache-layout.ts'
+import type { EventSink } from './event-sink.ts'
 import { openMlflow } from './mlflow-source.ts'
 import { openS3 } from './s3-source.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
@@ -51,7 +52,8 @@ export async function openModelSource(
     await Promise.all(opened.map((one) => one.close()))
   }
   try {
-    for (const place of places) opened.push({ prefix: place.prefix, ...(await openPlace(place, deps)) })
+    for (const place of places)
+      opened.push({ prefix: place.prefix, ...(await openPlace(place, { ...deps, onEvent: named(place, onEvent) })) })
   } catch (error) {
     await close()
     throw error
@@ -64,6 +66,11 @@ export async function openModelSource(
     staging: await staging,
     close,
   }
+}
+
+/** Lines of the log say of which place they are, where there are several. */
+function named({ prefix }: SourcePlace, onEvent: EventSink): EventSink {
+  return prefix === '' ? onEvent : (name, fields) => onEvent(name, { prefix, ...fields })
 }
 
 /** By the kind of the place. */

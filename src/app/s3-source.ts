@@ -2,8 +2,11 @@
 import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import type { ModelVersion } from '../domain/model-version.ts'
+import type { NamePrefix } from '../domain/name-routes.ts'
+import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Folder } from '../domain/s3-uri.ts'
 import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
+import type { ListPage } from '../registry/s3-listing.ts'
 import { S3Registry } from '../registry/s3-registry.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
 import { REGISTRY_FOLDER } from './cache-layout.ts'
@@ -31,7 +34,7 @@ export async function openS3({ models, prefix }: SourcePlace, deps: SourceDeps):
   const name = hash('sha256', origin, 'hex').slice(0, SNAPSHOT_NAME_DIGITS)
   const registry = new S3Registry({
     folder,
-    list: s3Lister(calls),
+    list: within(s3Lister(calls), folder, prefix),
     read: s3SmallReader(calls, folder),
     pollMs,
     settleMs: store.settleMs,
@@ -60,4 +63,10 @@ export async function openS3({ models, prefix }: SourcePlace, deps: SourceDeps):
       reads.close()
     },
   }
+}
+
+/** A sweep asks for the whole folder; of that, what another place has the names of need not be listed. */
+function within(list: ListPage, folder: S3Folder, names: NamePrefix): ListPage {
+  return (request, signal) =>
+    list(request.prefix === folder.prefix ? { ...request, prefix: `${folder.prefix}${names}` } : request, signal)
 }

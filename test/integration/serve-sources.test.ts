@@ -1,6 +1,7 @@
 /** `modelmux serve` with several places of models: a folder, a tenant's prefix in S3, and a tenant whose store does not answer. */
 import assert from 'node:assert/strict'
-import { readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Rng } from '../../loadtest/models/index.ts'
@@ -33,6 +34,17 @@ describe('serving models from several places', { skip: noS3Server }, () => {
     await inS3.removeAll()
   })
 
+  function serve(cache: string): Promise<ServerProcess> {
+    const s3Config = { endpoint: s3.endpoint, pathStyle: true, pollMs: 500 }
+    return ServerProcess.start({
+      models: folder.dir,
+      cache,
+      config: { store: { settleMs: 0, pollMs: 200, sources: SOURCES, s3: s3Config } },
+      args: ['--workers', '1'],
+      env: s3.env,
+    })
+  }
+
   async function publish(name: string): Promise<void> {
     const at = inS3.path(name, '1')
     for (const file of await readdir(at)) await s3.putFile(BUCKET, `live/${name}/1/${file}`, join(at, file))
@@ -43,25 +55,17 @@ describe('serving models from several places', { skip: noS3Server }, () => {
     await folder.write('fraud', '1', addOne().model)
     for (const name of ['acme/churn', 'acme/left', 'bolt/churn']) await folder.write(name, '1', identity('FP32').model)
     await inS3.write('acme/churn', '1', addOne().model)
-    await inS3.write('fraud', '1', identity('FP32').model)
-    for (const name of ['acme/churn', 'fraud']) await publish(name)
+    // Of these two, one is listed with what begins alike and passed over, the other is not even listed.
+    for (const name of ['acmes/fraud', 'fraud']) await inS3.write(name, '1', identity('FP32').model)
+    for (const name of ['acme/churn', 'acmes/fraud', 'fraud']) await publish(name)
 
-    const server = await ServerProcess.start({
-      models: folder.dir,
-      config: {
-        store: {
-          settleMs: 0,
-          pollMs: 200,
-          sources: SOURCES,
-          s3: { endpoint: s3.endpoint, pathStyle: true, pollMs: 500 },
-        },
-      },
-      args: ['--workers', '1'],
-      env: s3.env,
-    })
+    const cache = await mkdtemp(join(tmpdir(), 'modelmux-sources-'))
+    context.after(() => rm(cache, { recursive: true, force: true }))
+    const server = await serve(cache)
     context.after(() => server.stop())
-    await until('two places were looked at', () => server.logged('registry.scanned').length === 2)
-    await server.logs('registry.root_lost', ({ path }) => path === 's3://no-such-bucket/')
+    await server.logs('registry.scanned', ({ prefix }) => prefix === undefined)
+    await server.logs('registry.scanned', ({ prefix }) => prefix === 'acme')
+    await server.logs('registry.root_lost', ({ prefix }) => prefix === 'bolt')
 
     const inputs = addOne().inputs(new Rng('sources'), 2)
     for (const name of ['fraud', 'acme/churn'])
@@ -94,8 +98,21 @@ describe('serving models from several places', { skip: noS3Server }, () => {
     await folder.write('late', '1', addOne().model)
     await server.logs('model.added', ({ key }) => String(key).startsWith('late:1'))
     await s3.halt()
-    await server.logs('registry.root_lost', ({ path }) => path === `s3://${BUCKET}/live/`)
+    await server.logs('registry.root_lost', ({ prefix }) => prefix === 'acme')
     for (const name of ['late', 'acme/churn'])
       assertOutputs(await infer(server.client, name, inputs), addOne().expected(inputs))
+
+    // Nor does a start wait for them: what was known and compiled is there.
+    await server.stop()
+    const second = await serve(cache)
+    context.after(() => second.stop())
+    await second.logs('registry.scanned', ({ prefix }) => prefix === undefined)
+    for (const name of ['late', 'acme/churn'])
+      assertOutputs(await infer(second.client, name, inputs), addOne().expected(inputs))
+    assert.deepEqual(
+      second.logged('registry.restored').map(({ prefix, models }) => [prefix, models]),
+      [['acme', 2]],
+    )
+    assert.ok(((await second.metrics()).get('modelmux_registry_age_seconds{prefix="acme"}') ?? -1) > 0)
   })
 })
