@@ -1,4 +1,5 @@
 /** What MLflow's registry is asked for, page by page, and a single model by its name. */
+import { nextTurn } from '../lib/next-turn.ts'
 
 export interface ListedModel {
   readonly name: string
@@ -40,16 +41,21 @@ export interface MlflowReads {
 
 /** A list that never ends would keep a sweep going for ever. */
 const MAX_PAGES = 1000
+/** A page of thousands would hold up everybody else. */
+const ITEMS_PER_TURN = 250
 
-/** Gives each page to `take`; @returns how many there were. @throws Error also for a list that does not end */
-export async function eachPage<T>(
+/** Gives each item of each page to `take`. @returns how many pages there were @throws Error also for a list that does not end */
+export async function eachItem<T>(
   ask: (pageToken: string | undefined) => Promise<Page<T>>,
-  take: (items: readonly T[]) => void,
+  take: (item: T) => void,
 ): Promise<number> {
   let token: string | undefined
   for (let pages = 1; pages <= MAX_PAGES; pages++) {
     const { items, next } = await ask(token)
-    take(items)
+    for (const [index, item] of items.entries()) {
+      take(item)
+      if ((index + 1) % ITEMS_PER_TURN === 0) await nextTurn()
+    }
     if (next === undefined) return pages
     if (next === token) throw new Error('MLflow gave the same page twice')
     token = next

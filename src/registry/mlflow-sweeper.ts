@@ -4,8 +4,9 @@
  * sweep was under way knows better than the sweep.
  */
 import { nameProblem, printable } from '../domain/model-ref.ts'
+import { nextTurn } from '../lib/next-turn.ts'
 import type { ListedModel, MlflowReads } from './mlflow-listing.ts'
-import { eachPage, nameFilter } from './mlflow-listing.ts'
+import { eachItem, nameFilter } from './mlflow-listing.ts'
 import type { FoundVersion, MlflowFiles, MlflowRecord, RecordTerms, SaidSettings } from './mlflow-record.ts'
 import { foundVersion, mlflowRecord, withSaid } from './mlflow-record.ts'
 import { defaultSettings, type ModelDefaults } from './model-settings.ts'
@@ -34,7 +35,7 @@ const MODELS_PER_TURN = 100
 
 interface Listed {
   readonly models: ReadonlyMap<string, ListedModel>
-  readonly versions: ReadonlyMap<string, readonly FoundVersion[]>
+  readonly versions: ReadonlyMap<string, ReadonlyMap<string, FoundVersion>>
   /** One call each: nothing can have slipped from one page to another meanwhile. */
   readonly isWhole: boolean
 }
@@ -69,7 +70,7 @@ export class MlflowSweeper implements RemoteSweeper {
     let seen = 0
     for (const name of new Set([...listed.models.keys(), ...listed.versions.keys(), ...catalog.table.names()])) {
       const model = listed.models.get(name)
-      const versions = listed.versions.get(name) ?? []
+      const versions = [...(listed.versions.get(name)?.values() ?? [])]
       if (this.#looked.has(name)) continue
       if (this.#isDoubtful(name, model, versions, listed.isWhole)) doubtful.push(name)
       else this.#take(name, model, versions)
@@ -111,27 +112,24 @@ export class MlflowSweeper implements RemoteSweeper {
   async #list(signal: AbortSignal): Promise<Listed> {
     const { reads, origin } = this.#options
     const models = new Map<string, ListedModel>()
-    const versions = new Map<string, FoundVersion[]>()
+    const versions = new Map<string, Map<string, FoundVersion>>()
     let count = 0
-    const modelPages = await eachPage(
+    const modelPages = await eachItem(
       (pageToken) => reads.models({ pageToken, limit: MODELS_PER_PAGE }, signal),
-      (items) => {
-        for (const model of items) if (this.#isName(model.name)) models.set(model.name, model)
+      (model) => {
+        if (this.#isName(model.name)) models.set(model.name, model)
       },
     )
-    const versionPages = await eachPage(
+    const versionPages = await eachItem(
       (pageToken) => reads.versions({ pageToken, limit: VERSIONS_PER_PAGE }, signal),
-      (items) => {
-        count += items.length
-        if (count > MAX_VERSIONS) throw new Error(`MLflow has more than ${MAX_VERSIONS} versions of models`)
-        for (const one of items) {
-          const found = this.#isName(one.name) ? foundVersion(one, origin) : undefined
-          if (found === undefined) continue
-          const others = versions.get(one.name)
-          if (others === undefined) versions.set(one.name, [found])
-          // What moved from one page to the next comes twice.
-          else if (!others.some(({ version }) => version === found.version)) others.push(found)
-        }
+      (one) => {
+        if (++count > MAX_VERSIONS) throw new Error(`MLflow has more than ${MAX_VERSIONS} versions of models`)
+        const found = this.#isName(one.name) ? foundVersion(one, origin) : undefined
+        if (found === undefined) return
+        // What moved from one page to the next comes twice.
+        const others = versions.get(one.name)
+        if (others === undefined) versions.set(one.name, new Map([[found.version, found]]))
+        else others.set(found.version, found)
       },
     )
     return { models, versions, isWhole: modelPages === 1 && versionPages === 1 }
@@ -146,8 +144,9 @@ export class MlflowSweeper implements RemoteSweeper {
   /** A version without its model was made since; between two pages of a list that is being changed, something may have slipped through. */
   #isDoubtful(name: string, model: ListedModel | undefined, found: readonly FoundVersion[], isWhole: boolean): boolean {
     if (model === undefined && found.length > 0) return true
-    const known = this.#options.catalog.table.versionsOf(name)
-    return !isWhole && known.some((one) => !found.some(({ sourceId }) => sourceId === one.sourceId))
+    if (isWhole) return false
+    const sources = new Set(found.map(({ sourceId }) => sourceId))
+    return this.#options.catalog.table.versionsOf(name).some(({ sourceId }) => !sources.has(sourceId))
   }
 
   #take(name: string, model: ListedModel | undefined, found: readonly FoundVersion[]): void {
@@ -160,10 +159,4 @@ export class MlflowSweeper implements RemoteSweeper {
     const record: MlflowRecord = mlflowRecord(model, found, catalog.recordOf(name), this.#terms)
     if (catalog.apply(record)) onChange()
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }

@@ -5,6 +5,7 @@
 import type { RemoteFile } from '../domain/remote-source.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
+import { nextTurn } from '../lib/next-turn.ts'
 import type { ModelDefaults } from './model-settings.ts'
 import { defaultSettings } from './model-settings.ts'
 import { ProblemLog } from './problem-log.ts'
@@ -174,10 +175,4 @@ function isFolder(record: RemoteRecord | undefined): boolean {
 function foldersAround(name: string): string[] {
   const segments = name.split('/')
   return segments.slice(1).map((_, index) => segments.slice(0, index + 1).join('/'))
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
