@@ -3,33 +3,27 @@
  * delay; beside its fetch phase stands curl, which brings the same object over the same line in parallel ranges. Every repetition is
  * another customer's model.
  */
-import { rm, stat, writeFile } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { REMOTE_STORE_LIMITS } from '../../src/store/remote-store.ts'
-import { answerProblem } from '../generator/infer-answer.ts'
 import { inferBody } from '../generator/infer-request.ts'
 import { rotated } from '../measure/statistics.ts'
-import { type ClassName, modelClass, modelName, type NamedTensor, Rng, writeFolder } from '../models/index.ts'
+import { type ClassName, modelClass, modelName, Rng, writeFolder } from '../models/index.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 import { progressBar } from '../report/progress-line.ts'
 import { type ClassFetches, type FetchTimes, findings } from './b6s-findings.ts'
 import { type Bench, type BenchContext, chosenClasses } from './bench.ts'
 import { curlDownload, curlVersion } from './curl-ranges.ts'
+import { EngineAnswers } from './engine-answers.ts'
 import { EngineProcess } from './engine-process.ts'
-import { HttpProbe } from './http-probe.ts'
 import { LatencyProxy } from './latency-proxy.ts'
-import { cacheFolder, modelsFolder } from './running-server.ts'
-import { S3Process } from './s3-process.ts'
-import { ServerProcess } from './server-process.ts'
+import { modelsFolder } from './running-server.ts'
+import { BUCKET, type S3Scene, setS3Scene } from './s3-scene.ts'
 
 const CLASSES: readonly ClassName[] = ['R', 'M']
 const QUICK_CLASSES: readonly ClassName[] = ['S']
 const SEED = 65
-const BUCKET = 'models'
 const DELAY_MS = 10
-const SCAN_LIMIT_MS = 60_000
-/** The listing is done by then, and no other comes: what passes the proxy belongs to the fetch. */
-const POLL_MS = 3_600_000
 /** A model of its own warms code paths and connections up. */
 const WARM_UP_CUSTOMER = 1
 
@@ -41,15 +35,12 @@ export const storeCold: Bench = {
   run,
 }
 
-interface Scene {
-  readonly className: ClassName
-  readonly s3: S3Process
-  readonly far: LatencyProxy
+interface Scene extends S3Scene {
+  /** To the same store, without delay. */
   readonly near: LatencyProxy
-  readonly server: ServerProcess
-  readonly probe: HttpProbe
-  /** ONNX Runtime itself, which says what the answers should be. */
-  readonly engine: EngineProcess
+  /** What ONNX Runtime itself says. */
+  readonly answers: EngineAnswers
+  readonly className: ClassName
   readonly folder: string
   readonly signal: AbortSignal
 }
@@ -88,7 +79,6 @@ async function runClass(context: BenchContext, className: ClassName): Promise<Cl
   }
 }
 
-/** Models in a bucket, the line to it, and a server behind the line. What is started ends with the stack. */
 async function setScene(
   context: BenchContext,
   className: ClassName,
@@ -97,38 +87,22 @@ async function setScene(
 ): Promise<Scene> {
   const { reps, signal } = context
   const set = { family: 'full', seed: SEED, customers: reps + WARM_UP_CUSTOMER } as const
-  await writeFolder(modelsFolder(folder), modelClass(className), set, ({ done, total }) =>
+  const { names } = await writeFolder(modelsFolder(folder), modelClass(className), set, ({ done, total }) =>
     context.progress(`${className}: writing ${total} models ${progressBar(done, total)}`),
   )
-  const s3 = await S3Process.start(join(folder, 's3'), [BUCKET])
-  stack.defer(() => s3.stop())
-  for (let number = 1; number <= set.customers; number += 1) {
-    signal.throwIfAborted()
-    context.progress(`${className}: publishing ${set.customers} models ${progressBar(number, set.customers)}`)
-    const name = modelName(number)
-    await s3.publish(join(modelsFolder(folder), name, '1'), `s3://${BUCKET}/${name}/1`)
-  }
-  const far = await LatencyProxy.start(s3.port, DELAY_MS)
-  stack.defer(() => far.stop())
-  const near = await LatencyProxy.start(s3.port, 0)
+  const onPublish = (done: number): void =>
+    context.progress(`${className}: publishing ${names.length} models ${progressBar(done, names.length)}`)
+  const scene = await setS3Scene({ folder, names, delayMs: DELAY_MS, signal, onPublish }, stack)
+  const near = await LatencyProxy.start(scene.s3.port, 0)
   stack.defer(() => near.stop())
   const engine = new EngineProcess()
   stack.defer(() => engine.close())
-  const config = join(folder, 'modelmux.yaml')
-  // JSON is YAML.
-  await writeFile(config, JSON.stringify({ store: { s3: { endpoint: far.url, pathStyle: true, pollMs: POLL_MS } } }))
-  const args = ['--models', `s3://${BUCKET}/`, '--cache', cacheFolder(folder), '--config', config]
-  const server = await ServerProcess.serve({ args, env: s3.env })
-  stack.defer(async () => void (await server.stop()))
-  const probe = new HttpProbe(server.target)
-  stack.defer(() => probe.close())
-  await probe.awaitReady(modelName(set.customers), SCAN_LIMIT_MS, signal)
-  return { className, s3, far, near, server, probe, engine, folder, signal }
+  return { ...scene, near, answers: new EngineAnswers(engine, modelsFolder(folder)), className, folder, signal }
 }
 
 /** One model, by every contender in turn. */
 async function measure(scene: Scene, rep: number, fetches: ClassFetches): Promise<void> {
-  const { far, near } = scene
+  const { line, near } = scene
   const { bytes } = fetches
   const { rangeBytes, parallel } = REMOTE_STORE_LIMITS
   const number = WARM_UP_CUSTOMER + rep
@@ -143,9 +117,9 @@ async function measure(scene: Scene, rep: number, fetches: ClassFetches): Promis
     })
   const contenders: readonly (readonly [keyof FetchTimes, () => Promise<number>])[] = [
     ['ceiling', () => curl(near, rangeBytes)],
-    ['curlRanges', () => curl(far, rangeBytes)],
+    ['curlRanges', () => curl(line, rangeBytes)],
     ['ours', () => fetchOurs(scene, number, fetches)],
-    ['curlShares', () => curl(far, Math.ceil(bytes / parallel))],
+    ['curlShares', () => curl(line, Math.ceil(bytes / parallel))],
   ]
   const times: Partial<Record<keyof FetchTimes, number>> = {}
   for (const [contender, time] of rotated(contenders, rep)) {
@@ -158,22 +132,19 @@ async function measure(scene: Scene, rep: number, fetches: ClassFetches): Promis
 
 /** @returns the milliseconds of its fetch phase; the answer is held against ONNX Runtime's own */
 async function fetchOurs(scene: Scene, number: number, { className, calls, problems }: ClassFetches): Promise<number> {
-  const { far, probe, server, engine, folder, signal } = scene
+  const { line, probe, server, answers, signal } = scene
   const zooClass = modelClass(className)
   const inputs = zooClass.sampleInputs(new Rng('store cold', className, SEED), 1)
-  const before = (await far.calls()).length
-  const { phases, outputs } = await probe.infer(modelName(number), inferBody(inputs, 'binary'))
-  calls.push((await far.calls()).slice(before))
-  const { outputs: said } = await engine.plain(fileOf(folder, number), inputs)
-  const wanted = said.map(
-    ({ name, shape, values }): NamedTensor => ({ name, shape, datatype: 'FP32', data: Float32Array.from(values) }),
-  )
-  const problem = answerProblem(outputs, wanted, zooClass.tolerance)
-  if (problem !== undefined) problems.push(`${className}, ${modelName(number)}: ${problem}`)
+  const name = modelName(number)
+  const before = (await line.calls()).length
+  const { phases, outputs } = await probe.infer(name, inferBody(inputs, 'binary'))
+  calls.push((await line.calls()).slice(before))
+  const problem = await answers.problem(name, zooClass, inputs, outputs)
+  if (problem !== undefined) problems.push(`${className}, ${problem}`)
   await probe.awaitQuiet(server.pid, signal)
-  await probe.unload(modelName(number))
+  await probe.unload(name)
   const { fetch: ms } = phases
-  if (ms === undefined) throw new Error(`${modelName(number)} was answered without a fetch`)
+  if (ms === undefined) throw new Error(`${name} was answered without a fetch`)
   return ms
 }
 

@@ -5,6 +5,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
@@ -29,28 +30,39 @@ export interface S3Login {
 export class S3Process {
   readonly port: number
   readonly login: S3Login
-  readonly #child: ChildProcess
+  readonly #folder: string
+  readonly #clock: Clock
+  #child: ChildProcess | undefined
 
-  private constructor(port: number, login: S3Login, child: ChildProcess) {
+  private constructor(folder: string, port: number, login: S3Login, clock: Clock) {
+    this.#folder = folder
     this.port = port
     this.login = login
-    this.#child = child
+    this.#clock = clock
   }
 
-  /** `folder` keeps what is uploaded; each folder of `buckets` is a bucket. */
+  /** Whether it is installed. */
+  static isHere(): boolean {
+    return existsSync(PROGRAM)
+  }
+
+  /** `folder` keeps what is uploaded. */
   static async start(folder: string, buckets: readonly string[], clock: Clock = systemClock): Promise<S3Process> {
     // To this backend, a folder is a bucket.
     for (const bucket of buckets) await mkdir(join(folder, bucket), { recursive: true })
     const login = { region: REGION, accessKey: 'bench', secretKey: randomBytes(16).toString('hex') }
-    const port = await freePort()
-    const child = spawn(
-      PROGRAM,
-      ['--port', `127.0.0.1:${port}`, '--region', REGION, '--keep-alive', '--quiet', 'posix', folder],
-      {
-        stdio: 'ignore',
-        env: { ...process.env, ROOT_ACCESS_KEY: login.accessKey, ROOT_SECRET_KEY: login.secretKey },
-      },
-    )
+    const server = new S3Process(folder, await freePort(), login, clock)
+    await server.restart()
+    return server
+  }
+
+  /** Starts it on the same port, with what it stored. */
+  async restart(): Promise<void> {
+    const place = ['--port', `127.0.0.1:${this.port}`, '--region', REGION]
+    const child = spawn(PROGRAM, [...place, '--keep-alive', '--quiet', 'posix', this.#folder], {
+      stdio: 'ignore',
+      env: { ...process.env, ROOT_ACCESS_KEY: this.login.accessKey, ROOT_SECRET_KEY: this.login.secretKey },
+    })
     const failed = new Promise<Error>((resolve) => {
       child.once('error', resolve)
       child.once('exit', () => resolve(new Error('it ended')))
@@ -58,10 +70,20 @@ export class S3Process {
     const killAtExit = (): boolean => child.kill('SIGKILL')
     process.once('exit', killAtExit)
     child.once('close', () => process.off('exit', killAtExit))
-    const problem = await Promise.race([failed, answers(port, clock)])
-    if (problem === undefined) return new S3Process(port, login, child)
+    this.#child = child
+    const problem = await Promise.race([failed, answers(this.port, this.#clock)])
+    if (problem === undefined) return
     child.kill('SIGKILL')
-    throw new Error(`${PROGRAM} did not start (test/servers/install-s3.sh builds it)`, { cause: problem })
+    throw new Error('the S3 server did not start; test/servers/install-s3.sh builds it', { cause: problem })
+  }
+
+  /** It keeps its connections and says nothing, until `thaw`. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
   }
 
   get endpoint(): string {
@@ -91,10 +113,12 @@ export class S3Process {
     await run(process.execPath, ['--no-warnings', MAIN, 'publish', folder, target, '--json'], { env })
   }
 
+  /** At once, in the middle of whatever it does. Idempotent. */
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    const closed = once(this.#child, 'close')
-    this.#child.kill('SIGKILL')
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const closed = once(child, 'close')
+    child.kill('SIGKILL')
     await closed
   }
 }

@@ -16,6 +16,7 @@ import { killedWorker } from './rows/killed-worker.ts'
 import { modelBomb } from './rows/model-bomb.ts'
 import { outOfFiles } from './rows/out-of-files.ts'
 import { slowHeaders } from './rows/slow-headers.ts'
+import { storeDies, storeFallsSilent } from './rows/store-breaks.ts'
 import { thrash } from './rows/thrash.ts'
 import { unloadInUse } from './rows/unload-in-use.ts'
 import { unreadAnswers } from './rows/unread-answers.ts'
@@ -25,6 +26,8 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   ...gpuRows,
   killedWorker,
   modelBomb,
+  storeFallsSilent,
+  storeDies,
   diskFull,
   damagedCache,
   killedWhileWriting,

@@ -6,7 +6,7 @@ import { modelsFolder, type RunningServer, type ServerSetup, startServer } from 
 import { type InferBody, inferBody } from '../generator/infer-request.ts'
 import { generateLoad } from '../generator/load-generator.ts'
 import type { LoadPlan, LoadReport, ModelGroup } from '../generator/plan.ts'
-import { type ClassName, modelClass, modelName, Rng, writeFolder } from '../models/index.ts'
+import { type ClassName, modelClass, modelName, type NamedTensor, Rng, writeFolder } from '../models/index.ts'
 
 const SEED = 60
 const STEADY_RPS = 100
@@ -82,7 +82,12 @@ export class FaultStage {
 
   /** A body that every model of the class takes. */
   body(className: ClassName): InferBody {
-    return inferBody(modelClass(className).sampleInputs(new Rng('inputs', className, SEED, 0), 1), 'binary')
+    return inferBody(this.inputs(className), 'binary')
+  }
+
+  /** What is in that body. */
+  inputs(className: ClassName): readonly NamedTensor[] {
+    return modelClass(className).sampleInputs(new Rng('inputs', className, SEED, 0), 1)
   }
 
   /** A steady load at a low rate, to be made into another one. */
