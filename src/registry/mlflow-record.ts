@@ -36,6 +36,8 @@ export interface RecordTerms {
   /** The alias whose version is served by default; null = the latest version. */
   readonly defaultAlias: string | null
   readonly defaults: ModelSettings
+  /** Was what is known of this model worked out with these terms? An earlier life may have had others. */
+  readonly isOurs: (name: string) => boolean
   /** What is wrong with one thing of the model; undefined = nothing any more. */
   readonly tell: (path: string, problem: string | undefined) => void
 }
@@ -69,7 +71,7 @@ export function mlflowRecord(
   const settings = settingsOf(name, tags.get(SETTINGS_TAG), before, terms)
   const known = new Map(before?.report.versions.map((facts) => [facts.sourceId, facts]))
   const files = new Map(before?.files)
-  const isSettled = settings?.value === before?.report.settings
+  const isSettled = terms.isOurs(name) && settings?.value === before?.report.settings
   const made = versions.map(({ version, sourceId, digests }) => {
     const facts = known.get(sourceId)
     const said = facts === undefined ? undefined : files.get(version)?.said

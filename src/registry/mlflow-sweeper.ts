@@ -46,6 +46,8 @@ export class MlflowSweeper implements RemoteSweeper {
   readonly #options: MlflowSweeperOptions
   readonly #terms: RecordTerms
   readonly #problems: ProblemLog
+  /** Names of models that this process took in. */
+  readonly #ours = new Set<string>()
   /** Names that a look saw since the sweep under way began. */
   readonly #looked = new Set<string>()
   /** Where in the list of doubts the next sweep begins, so that each has its turn. */
@@ -58,6 +60,7 @@ export class MlflowSweeper implements RemoteSweeper {
     this.#terms = {
       defaultAlias,
       defaults: defaultSettings(defaults),
+      isOurs: (name) => this.#ours.has(name),
       tell: (path, problem) => this.#problems.set('registry.model_problem', path, problem),
     }
   }
@@ -153,10 +156,12 @@ export class MlflowSweeper implements RemoteSweeper {
     const { catalog, onChange } = this.#options
     if (model === undefined || found.length === 0) {
       this.#problems.forgetBelow(name)
+      this.#ours.delete(name)
       if (catalog.table.has(name) && catalog.remove(name)) onChange()
       return
     }
     const record: MlflowRecord = mlflowRecord(model, found, catalog.recordOf(name), this.#terms)
+    this.#ours.add(name)
     if (catalog.apply(record)) onChange()
   }
 }

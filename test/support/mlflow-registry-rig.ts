@@ -13,6 +13,7 @@ export interface MlflowRigOptions {
   readonly mlflow?: ScriptedMlflow
   readonly origin?: string
   readonly defaultAlias?: string | null
+  readonly maxRows?: number
   /** Where to keep what is known. */
   readonly snapshot?: string
 }
@@ -29,6 +30,7 @@ export class MlflowRegistryRig {
     mlflow = new ScriptedMlflow(),
     origin = 'http://mlflow',
     defaultAlias = 'champion',
+    maxRows = 64,
     snapshot,
   }: MlflowRigOptions = {}) {
     this.mlflow = mlflow
@@ -39,7 +41,7 @@ export class MlflowRegistryRig {
       origin,
       defaultAlias,
       pollMs,
-      defaults: { batching: 'auto', maxRows: 64, maxDelayMs: 0, intraOpThreads: 1 },
+      defaults: { batching: 'auto', maxRows, maxDelayMs: 0, intraOpThreads: 1 },
       ...(snapshot === undefined ? {} : { snapshot: new RegistrySnapshot({ path: snapshot, origin, clock }) }),
       clock,
       random: () => 0,

@@ -260,6 +260,12 @@ describe('the registry of MLflow', () => {
       assert.deepEqual(second.registry.filesOf(learned), first.registry.filesOf(learned))
       await second.registry.close()
 
+      const configured = new MlflowRegistryRig({ snapshot, mlflow: first.mlflow, maxRows: 8 })
+      await configured.started()
+      const { settings } = configured.registry.resolve({ name: 'churn' })
+      assert.deepEqual([settings.batching.maxRows, settings.intraOpThreads], [8, 2])
+      await configured.registry.close()
+
       const other = new MlflowRegistryRig({ snapshot, origin: 'http://another' })
       other.mlflow.fails = new Error('MLflow is gone')
       await other.registry.start()
