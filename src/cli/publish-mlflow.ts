@@ -2,18 +2,23 @@
  * Brings the files of a folder to an MLflow registry as a version of a model. MLflow lets the files of a version lie in the place of a run
  * and nowhere else, so a run is made for them; the version comes last, when all is there. A version with the same files is not made twice.
  */
-import type { FileHandle } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Mlflow } from '../clients/mlflow.ts'
 import type { MlflowVersion } from '../clients/mlflow-answers.ts'
 import type { MlflowArtifacts } from '../clients/mlflow-artifacts.ts'
 import { MlflowError } from '../clients/mlflow-error.ts'
+import type { S3Writer } from '../clients/s3-writer.ts'
 import { type ArtifactRules, artifactPlaceOf, PlaceRefusedError } from '../domain/artifact-place.ts'
 import { digestsIn, digestTag } from '../domain/mlflow-tags.ts'
+import type { S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
 import { pause } from '../lib/clock.ts'
 import type { LocalFile, TellProgress } from './local-version.ts'
 import { isModelFile, NotPublishableError, readVersion, stepMeter, sumBytes, withFile } from './local-version.ts'
+import { withMlModel } from './mlmodel.ts'
 
 export interface MlflowPublishOptions {
   readonly dir: string
@@ -21,6 +26,8 @@ export interface MlflowPublishOptions {
   /** Aliases that name the version afterwards. */
   readonly aliases: readonly string[]
   readonly rules: ArtifactRules
+  /** For artifacts that lie in S3, where the rules allow that; absent = they go nowhere but through the proxy. */
+  readonly openS3?: () => Promise<S3Writer>
   readonly onProgress: TellProgress
 }
 
@@ -44,7 +51,7 @@ const TAG_KEY = /^[\p{L}\p{N}_./ :-]{1,250}$/u
 const TRIES = 3
 const RETRY_MS = 1000
 
-/** @throws NotPublishableError, MlflowError, the signal's reason */
+/** @throws NotPublishableError, MlflowError, S3Error, the signal's reason */
 export async function publishToMlflow(
   mlflow: Mlflow,
   artifacts: MlflowArtifacts,
@@ -52,8 +59,24 @@ export async function publishToMlflow(
   options: MlflowPublishOptions,
   signal: AbortSignal,
 ): Promise<PublishedToMlflow> {
-  const { dir, name, aliases, onProgress } = options
-  const files = await readVersion(dir, onProgress, signal)
+  const workDir = await mkdtemp(join(tmpdir(), 'modelmux-publish-'))
+  try {
+    const files = await withMlModel(await readVersion(options.dir, options.onProgress, signal), workDir)
+    return await publishFiles(mlflow, artifacts, clock, files, options, signal)
+  } finally {
+    await rm(workDir, { recursive: true, force: true })
+  }
+}
+
+async function publishFiles(
+  mlflow: Mlflow,
+  artifacts: MlflowArtifacts,
+  clock: Clock,
+  files: readonly LocalFile[],
+  options: MlflowPublishOptions,
+  signal: AbortSignal,
+): Promise<PublishedToMlflow> {
+  const { name, aliases } = options
   await mlflow.createModel(name, signal).catch((error: unknown) => {
     if (!(error instanceof MlflowError && error.kind === 'conflict')) throw error
   })
@@ -85,19 +108,23 @@ async function newVersion(
   artifacts: MlflowArtifacts,
   clock: Clock,
   files: readonly LocalFile[],
-  { name, rules, onProgress }: MlflowPublishOptions,
+  { name, rules, openS3, onProgress }: MlflowPublishOptions,
   signal: AbortSignal,
 ): Promise<string> {
   const experimentId = (await mlflow.experiment(EXPERIMENT, signal)) ?? (await newExperiment(mlflow, signal))
   const { runId, artifactUri } = await mlflow.createRun({ experimentId, name, startMs: clock.wall() }, signal)
   try {
-    const folder = `${proxyFolder(artifactUri, rules)}/${FOLDER}`
+    const place = placeOf(artifactUri, rules, openS3)
     const onBytes = stepMeter('upload', sumBytes(files), onProgress)
     const inOrder = [
       ...files.filter(({ path }) => !isModelFile(path)),
       ...files.filter(({ path }) => isModelFile(path)),
     ]
-    for (const file of inOrder) await upload(artifacts, clock, `${folder}/${file.path}`, file, onBytes, signal)
+    for (const file of inOrder) {
+      const path = `${FOLDER}/${file.path}`
+      if (place.kind === 'proxy') await upload(artifacts, clock, `${place.path}/${path}`, file, onBytes, signal)
+      else await uploadToS3(place, path, file, onBytes, signal)
+    }
     const digests = files.map(({ path, sha256 }) => [digestTag(path), sha256] as const)
     const tags = new Map(digests.filter(([key]) => TAG_KEY.test(key)))
     const source = `${artifactUri}/${FOLDER}`
@@ -125,15 +152,36 @@ async function newExperiment(mlflow: Mlflow, signal: AbortSignal): Promise<strin
   }
 }
 
-function proxyFolder(artifactUri: string, rules: ArtifactRules): string {
+type UploadPlace =
+  | { readonly kind: 'proxy'; readonly path: string }
+  | (S3Folder & { readonly kind: 's3'; readonly openS3: () => Promise<S3Writer> })
+
+function placeOf(artifactUri: string, rules: ArtifactRules, openS3: MlflowPublishOptions['openS3']): UploadPlace {
   try {
     const place = artifactPlaceOf(artifactUri, rules)
-    if (place.kind === 'proxy') return place.path
+    if (place.kind === 'proxy') return place
+    if (place.kind === 's3' && openS3 !== undefined) return { ...place, openS3 }
   } catch (error) {
     if (!(error instanceof PlaceRefusedError)) throw error
+    throw new NotPublishableError(
+      `this MLflow server keeps artifacts where its proxy does not reach (it was started without --serve-artifacts or with another --default-artifact-root): ${error.message}; allow the place in store.mlflow.artifacts, or log the model with MLflow itself`,
+    )
   }
   throw new NotPublishableError(
-    'this MLflow server keeps artifacts where its proxy does not reach (it was started without --serve-artifacts or with another --default-artifact-root); log the model with MLflow itself',
+    'this MLflow server keeps artifacts in folders of its machine, which its proxy does not reach; log the model with MLflow itself',
+  )
+}
+
+async function uploadToS3(
+  { bucket, prefix, openS3 }: Extract<UploadPlace, { kind: 's3' }>,
+  path: string,
+  { file, from, bytes, sha256 }: LocalFile,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const writer = await openS3()
+  await withFile(file, (handle) =>
+    writer.upload({ bucket, key: `${prefix}${path}` }, { file: handle, from, bytes, sha256, onBytes }, signal),
   )
 }
 

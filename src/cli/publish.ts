@@ -16,6 +16,7 @@ import { ProgressLine } from './progress-line.ts'
 import { isAround, PUBLISH_HELP, type PublishFlags, parsePublishFlags } from './publish-flags.ts'
 import type { Published } from './publish-s3.ts'
 import { visible } from './text.ts'
+import { UPLOAD_LIMITS } from './upload-limits.ts'
 import { UsageError } from './usage-error.ts'
 
 export interface PublishStreams {
@@ -32,11 +33,6 @@ export interface PublishMeans extends PublishStreams {
 const FAILED = 1
 const BAD_USAGE = 2
 const EXISTS = 3
-const CONNECT_MS = 10_000
-/** A part of 16 MiB must be through by then, also where the line is slow. */
-const ANSWER_MS = 300_000
-const LIMITS = { attempts: 5, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS, maxConnections: 16 }
-
 /** @returns the exit code: 0 it is there, 1 it failed, 2 bad usage, 3 another version of that number is there */
 export async function publishCommand(
   args: readonly string[],
@@ -78,7 +74,7 @@ async function publish(
     import('../clients/s3-writer.ts'),
     import('./publish-s3.ts'),
   ])
-  const options = { endpoint, region, pathStyle, clock, ...LIMITS }
+  const options = { endpoint, region, pathStyle, clock, ...UPLOAD_LIMITS }
   const s3 = new S3(options)
   const writer = new S3Writer(options)
   const line = new ProgressLine(errors, facts, clock)

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
-import { Rng } from '../../loadtest/models/index.ts'
+import { float32Values, largestDeviation, modelBytes, modelClass, Rng } from '../../loadtest/models/index.ts'
 import { SIDECARS, sidecar } from '../../loadtest/models/special/index.ts'
 import { publishToMlflow } from '../../src/cli/publish-mlflow.ts'
 import { MlflowArtifacts } from '../../src/clients/mlflow-artifacts.ts'
@@ -14,12 +14,18 @@ import { assertOutputs, infer } from '../support/infer-client.ts'
 import { MlflowRig, PATIENT } from '../support/mlflow-rig.ts'
 import { MlflowServer, noMlflowServer } from '../support/mlflow-server.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
+import { noS3Server, S3Server } from '../support/s3-server.ts'
 import { type Finished, runModelmux, ServerProcess } from '../support/server-process.ts'
 
 interface Report {
   readonly version: string
   readonly uploadedBytes: number
-  readonly files: ReadonlyArray<{ readonly path: string; readonly sha256: string; readonly isUploaded: boolean }>
+  readonly files: ReadonlyArray<{
+    readonly path: string
+    readonly bytes: number
+    readonly sha256: string
+    readonly isUploaded: boolean
+  }>
   readonly movedAliases: readonly string[]
 }
 
@@ -64,7 +70,7 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
     const place = `mlflow+${server.uri}/churn%20model`
     const done = await publish(folder.path('any', '1'), place, '--alias', 'champion')
     assert.equal(done.code, 0, done.stderr)
-    assert.ok(done.stdout.startsWith(`published ${place} as version 1: 2 files`), done.stdout)
+    assert.ok(done.stdout.startsWith(`published ${place} as version 1: 3 files`), done.stdout)
     assert.match(done.stdout, /^alias champion names version 1$/m)
     assert.equal(done.stderr, '')
     const modelmux = await ServerProcess.start({ models: `mlflow+${server.uri}`, args: ['--workers', '1'] })
@@ -79,13 +85,14 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
   it('makes no second version of the same files, moves only aliases that are elsewhere, and numbers other files', async () => {
     await write({ 'model.onnx': 'graph', 'weights.bin': 'weights', 'more/a part.bin': 'part', empty: '' })
     const first = await published(dir, 'mlflow:fraud', '--alias', 'next')
-    assert.deepEqual([first.version, first.uploadedBytes, first.movedAliases], ['1', 16, ['next']])
+    const bytes = 16 + (first.files.find(({ path }) => path === 'MLmodel')?.bytes ?? 0)
+    assert.deepEqual([first.version, first.uploadedBytes, first.movedAliases], ['1', bytes, ['next']])
     const again = await published(dir, 'mlflow:fraud', '--alias', 'next', '--alias', 'stable')
     assert.deepEqual([again.version, again.uploadedBytes, again.movedAliases], ['1', 0, ['stable']])
-    assert.match((await publish(dir, 'mlflow:fraud')).stdout, /has these files already as version 1: 4 files/)
+    assert.match((await publish(dir, 'mlflow:fraud')).stdout, /has these files already as version 1: 5 files/)
     await write({ 'weights.bin': 'WEIGHTS' })
     const second = await published(dir, 'mlflow:fraud', '--alias', 'next')
-    assert.deepEqual([second.version, second.uploadedBytes, second.movedAliases], ['2', 16, ['next']])
+    assert.deepEqual([second.version, second.uploadedBytes, second.movedAliases], ['2', bytes, ['next']])
     const { mlflow } = rig.connect(server.uri, { limits: PATIENT })
     assert.deepEqual(
       new Map((await mlflow.model('fraud')).aliases),
@@ -96,6 +103,34 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
     )
     const { tags } = await mlflow.version('fraud', '2')
     assert.deepEqual(tags, new Map(second.files.map(({ path, sha256 }) => [digestTag(path), sha256])))
+  })
+
+  it('writes what MLflow itself needs to load it, as a model of ONNX and as a function, with the same answers', async () => {
+    const zoo = modelClass('XS')
+    const recipe = { customer: 1, family: 'full', seed: 6 } as const
+    await write({ 'model.onnx': Buffer.from(modelBytes(zoo.build(recipe))) })
+    await published(dir, 'mlflow:loadable', '--alias', 'champion')
+    const inputs = zoo.sampleInputs(new Rng('loadable'), 2)
+    const values = [...float32Values(inputs, inputs[0]?.name ?? '')]
+    const rows = [values.slice(0, values.length / 2), values.slice(values.length / 2)]
+    const { outputs, isPyfunc } = await server.load('models:/loadable@champion', rows)
+    const expected = zoo.expected(recipe, inputs)
+    const wanted = float32Values(expected, expected[0]?.name ?? '')
+    assert.ok(largestDeviation(Float32Array.from(outputs.flat()), wanted) <= zoo.tolerance)
+    assert.equal(isPyfunc, true)
+  })
+
+  it('leaves an MLmodel that is there as it is', async () => {
+    const text = 'flavors:\n  onnx:\n    data: model.onnx\nmine: true\n'
+    await write({ 'model.onnx': 'graph', MLmodel: text })
+    const { files } = await published(dir, 'mlflow:own')
+    assert.deepEqual(
+      files.map(({ path, bytes }) => [path, bytes]),
+      [
+        ['MLmodel', text.length],
+        ['model.onnx', 5],
+      ],
+    )
   })
 
   it('registers no version when it is interrupted, and says that its run failed', async () => {
@@ -150,5 +185,27 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
     const nowhere = await runModelmux(['publish', dir, 'mlflow:churn'])
     assert.equal(nowhere.code, 2)
     assert.match(nowhere.stderr, /MLFLOW_TRACKING_URI: expected/)
+  })
+})
+
+describe('publishing to an MLflow server whose artifacts lie in S3', { skip: noMlflowServer || noS3Server }, () => {
+  it('puts the files there where that is allowed, and nowhere else', async (context) => {
+    const s3 = await S3Server.start({ buckets: ['mlflow'] })
+    context.after(() => s3.stop())
+    const env = { ...s3.env, MLFLOW_S3_ENDPOINT_URL: s3.endpoint }
+    const server = await MlflowServer.start({ root: 's3://mlflow/runs', env })
+    context.after(() => server.stop())
+    const dir = await mkdtemp(join(tmpdir(), 'modelmux-publish-'))
+    context.after(() => rm(dir, { recursive: true, force: true }))
+    await writeFile(join(dir, 'model.onnx'), 'graph')
+    const args = ['publish', dir, `mlflow+${server.uri}/churn`]
+    const refused = await runModelmux(args, { env })
+    assert.deepEqual([refused.code, /bucket 'mlflow' are not allowed/.test(refused.stderr)], [1, true])
+    assert.deepEqual(await s3.keys('mlflow'), [])
+    const allowed = { ...env, MODELMUX_STORE_MLFLOW_ARTIFACTS: '["s3://mlflow/runs"]' }
+    const done = await runModelmux(args, { env: allowed })
+    assert.equal(done.code, 0, done.stderr)
+    const names = (await s3.keys('mlflow')).map((key) => key.slice(key.lastIndexOf('/') + 1))
+    assert.deepEqual(names.toSorted(), ['MLmodel', 'model.onnx'])
   })
 })

@@ -22,6 +22,7 @@ export const noMlflowServer: string | false =
     : `no ${MLFLOW_PYTHON}: run test/servers/install-mlflow.sh`
 
 const LOG_MODELS = fileURLToPath(new URL('../servers/log_models.py', import.meta.url))
+const LOAD_MODEL = fileURLToPath(new URL('../servers/load_model.py', import.meta.url))
 /** Another process may take the free port first. */
 const TRIES = 3
 /** It imports for five seconds where nobody else wants the cores. */
@@ -48,6 +49,13 @@ export interface MlflowServerOptions {
   readonly admin?: { readonly user: string; readonly password: string }
   /** What it takes to get there, for the server and for who logs models. */
   readonly env?: Readonly<Record<string, string>>
+}
+
+export interface Loaded {
+  /** Rows of its first output. */
+  readonly outputs: readonly (readonly number[])[]
+  /** MLflow's `pyfunc` gives the same. */
+  readonly isPyfunc: boolean
 }
 
 export interface Logged {
@@ -96,7 +104,17 @@ export class MlflowServer {
 
   /** Logs models with MLflow's own client, in one process, as importing it takes seconds. */
   async log(orders: readonly LogOrder[]): Promise<readonly Logged[]> {
-    const child = spawn(MLFLOW_PYTHON, [LOG_MODELS], {
+    const files = orders.map((order) => ({ ...order, file: resolve(order.file) }))
+    return (await this.#python(LOG_MODELS, files)) as readonly Logged[]
+  }
+
+  /** Loads a model (`models:/name@alias`) with MLflow's own client, and runs it on rows of its one float32 input. */
+  async load(uri: string, inputs: readonly (readonly number[])[]): Promise<Loaded> {
+    return (await this.#python(LOAD_MODEL, { uri, inputs })) as Loaded
+  }
+
+  async #python(script: string, order: unknown): Promise<unknown> {
+    const child = spawn(MLFLOW_PYTHON, [script], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...QUIET,
@@ -108,12 +126,12 @@ export class MlflowServer {
       },
     })
     child.stdin.on('error', () => undefined)
-    child.stdin.end(JSON.stringify(orders.map((order) => ({ ...order, file: resolve(order.file) }))))
+    child.stdin.end(JSON.stringify(order))
     const [output, complaints] = await Promise.all([text(child.stdout), text(child.stderr)])
     try {
-      return JSON.parse(output) as readonly Logged[]
+      return JSON.parse(output)
     } catch (error) {
-      throw new Error(`MLflow did not log the models: ${complaints.slice(-4000)}`, { cause: error })
+      throw new Error(`MLflow's own client failed: ${complaints.slice(-4000)}`, { cause: error })
     }
   }
 
