@@ -24,6 +24,8 @@ export interface GuestOptions {
   /** Absolute path of the cache folder. */
   readonly dir: string
   readonly terms: FolderTerms
+  /** Ends the wait for an owner that does not answer. */
+  readonly signal: AbortSignal
   /** Files that were found not to be what was written, relative to the folder. */
   readonly onCorrupt: (paths: readonly string[]) => void
 }
@@ -52,10 +54,13 @@ export class ArtifactGuest implements ArtifactRoom {
 
   /** @returns undefined when nobody owns the folder just now. @throws FolderInUseError when the owner does not take this process */
   static async join(options: GuestOptions): Promise<ArtifactGuest | undefined> {
-    const { dir, terms } = options
+    const { dir, terms, signal } = options
     const socket = await connectToOwner(dir)
     if (socket === undefined) return undefined
     const guest = new ArtifactGuest(options, socket)
+    const cut = () => socket.destroy()
+    signal.addEventListener('abort', cut, { once: true })
+    if (signal.aborted) cut()
     try {
       const { refusal } = await guest.#call<HelloReply>(OWNER_CALLS.hello, { terms })
       if (refusal === undefined) return guest
@@ -66,6 +71,8 @@ export class ArtifactGuest implements ArtifactRoom {
       socket.destroy()
       if (error instanceof OwnerGoneError) return undefined
       throw error
+    } finally {
+      signal.removeEventListener('abort', cut)
     }
   }
 

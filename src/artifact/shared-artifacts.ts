@@ -271,6 +271,7 @@ export class SharedArtifacts implements ArtifactRoom {
     const guest = await ArtifactGuest.join({
       dir: this.#dir,
       terms: this.#terms,
+      signal: this.#closing.signal,
       onCorrupt: (paths) => this.#options.onCorrupt?.(paths),
     })
     if (guest === undefined) return undefined

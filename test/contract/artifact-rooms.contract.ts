@@ -18,7 +18,8 @@ artifactRoomContract('guest', async (t, fixture, options) => {
   t.after(() => lock.release())
   const host = new ArtifactHost({ store: owner, terms: {}, clock: systemClock, onEvent: () => {} })
   lock.onGuest((socket) => host.accept(socket))
-  const room = await ArtifactGuest.join({ dir: fixture.cache, terms: {}, onCorrupt: () => {} })
+  const { signal } = new AbortController()
+  const room = await ArtifactGuest.join({ dir: fixture.cache, terms: {}, signal, onCorrupt: () => {} })
   assert.ok(room !== undefined)
   return { room, owner }
 })

@@ -1,7 +1,9 @@
 /** Several processes' worth of rooms on one cache folder: what passes between them when one leaves. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmodSync, truncateSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
@@ -56,6 +58,20 @@ test('what a guest holds stays until its connection ends, and no longer', async 
   )
   await owner.store?.collect()
   assert.equal(await owner.find(source.sourceId), undefined, 'nobody uses it')
+})
+
+test('a guest that waits for an owner that does not answer can be closed', async (t) => {
+  const fixture = new StoreFixture(t)
+  const owner = await shared(t, fixture)
+  const guest = await shared(t, fixture)
+  const isAsked = Promise.withResolvers<void>()
+  const silent = createServer((socket) => void socket.once('data', () => isAsked.resolve()))
+  t.after(() => silent.close())
+  await once(silent.listen(join(fixture.cache, 'owner', '2.sock')), 'listening')
+  await owner.close()
+  await isAsked.promise
+  await guest.close()
+  assert.equal(guest.role, undefined)
 })
 
 test('a guest that takes over goes on holding what it held, and what was asked meanwhile is answered', async (t) => {
