@@ -8,7 +8,6 @@ import { dirname, join } from 'node:path'
 import type { Manifest } from '../domain/artifact.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Semaphore } from '../lib/semaphore.ts'
-import { waitFor } from '../lib/wait-for.ts'
 import type { FleetFile } from './fleet-manifest.ts'
 import { filesOf, MANIFEST_MAX_BYTES, PROBE_MAX_BYTES, readFleetManifest, readFleetProbe } from './fleet-manifest.ts'
 import type { FleetLimits, FleetPlace } from './fleet-place.ts'
@@ -94,12 +93,12 @@ export class FleetFetch {
 
   async #text(key: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined> {
     const { place, onBytes } = this.#parts
-    const found = await waitFor(place.head(key, signal), signal)
+    const found = await place.head(key, signal)
     if (found === undefined) return undefined
     if (found.bytes > maxBytes) throw new FleetTrouble('wrong', `it has ${found.bytes} bytes`, key)
     if (found.bytes === 0) return ''
     const chunks: Uint8Array[] = []
-    for await (const chunk of await waitFor(place.read(key, found.bytes, signal), signal)) {
+    for await (const chunk of await place.read(key, found.bytes, signal)) {
       onBytes(chunk.length)
       chunks.push(chunk)
     }
@@ -148,7 +147,7 @@ export class FleetFetch {
     const file = await open(target, 'wx', READ_ONLY)
     try {
       let at = 0
-      const content = bytes === 0 ? [] : await waitFor(place.read(key, bytes, signal), signal)
+      const content = bytes === 0 ? [] : await place.read(key, bytes, signal)
       for await (const chunk of content) {
         signal.throwIfAborted()
         at += chunk.length

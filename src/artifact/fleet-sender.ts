@@ -61,9 +61,7 @@ export class FleetSender {
     }
     this.#queue.add(artifact)
     if (this.#running !== undefined) return
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined
-    })
+    this.#running = this.#run()
     detach(this.#running)
   }
 
@@ -88,6 +86,8 @@ export class FleetSender {
       if (signal.aborted) onDropped(artifact, 'closed', undefined)
       else await this.#sendPatiently(artifact)
     }
+    // In one step with the look at the queue: what comes later begins anew.
+    this.#running = undefined
   }
 
   async #sendPatiently(artifact: string): Promise<void> {

@@ -6,14 +6,16 @@ import { describe, it } from 'node:test'
 import { modelClass, type Rng } from '../../loadtest/models/index.ts'
 import type { ArtifactStoreOptions } from '../../src/artifact/artifact-store.ts'
 import { FleetTrouble } from '../../src/artifact/fleet-place.ts'
+import type { Manifest } from '../../src/domain/artifact.ts'
 import { problemsIn, stagedIn } from '../support/artifact/folder-facts.ts'
 import { FLEET_LIMITS, MemoryPlace } from '../support/artifact/memory-place.ts'
 import { assertAnswers, StoreFixture } from '../support/artifact/store-fixture.ts'
 
 const S = modelClass('S')
 
+/** From the hundredth on customers share no tensors. */
 function customer(one: number) {
-  const recipe = { customer: one, family: 'head', seed: 1 } as const
+  const recipe = { customer: one, family: one < 100 ? 'head' : 'full', seed: 1 } as const
   return {
     model: S.build(recipe),
     inputs: (rng: Rng, batch: number) => S.sampleInputs(rng, batch),
@@ -46,6 +48,24 @@ async function filled(t: TestContext, customers: readonly number[] = [1]): Promi
   return place
 }
 
+/** What a machine finds there of the first customer it does not take, the model is compiled and right, and the next machine takes it. */
+async function assertCompiledAndMended(t: TestContext, place: MemoryPlace): Promise<void> {
+  const second = machine(t, place)
+  const store = await second.open()
+  const { manifest } = await store.compile(await second.fixture.source(customer(1).model))
+  assert.equal(second.compiles(), 1)
+  await assertAnswers(store, manifest, customer(1))
+  assert.deepEqual(
+    second.said('fleet-cache.fetch-failed').map(({ outcome }) => outcome),
+    ['wrong'],
+  )
+  await store.fleet?.idle()
+  const third = machine(t, place)
+  const other = await third.open()
+  await other.compile(await third.fixture.source(customer(1).model))
+  assert.equal(third.compiles(), 0, 'it is mended')
+}
+
 describe('artifacts of a fleet', () => {
   it('are taken over by a machine that has never compiled, and answer', async (t) => {
     const place = await filled(t)
@@ -76,46 +96,34 @@ describe('artifacts of a fleet', () => {
     await store.compile(two)
     const rest = place.readBytes - whole
     assert.ok(rest < 0.15 * whole, `${rest} of ${whole} bytes again`)
+    console.log(rest, whole, rest / whole)
     assert.equal(second.compiles(), 0)
     const { manifest } = await store.compile(two)
     await assertAnswers(store, manifest, customer(2))
   })
 
   it('are not believed where an object is not what its name says, and are mended by who compiles', async (t) => {
-    for (const damage of ['blob', 'short blob', 'graph', 'manifest', 'torn manifest', 'missing blob'] as const) {
-      const place = await filled(t)
-      const [manifestKey = ''] = place.keys('artifacts/', '/manifest.json')
-      const [blob = ''] = place.keys('blobs/')
-      const [graph = ''] = place.keys('artifacts/').filter((key) => /[0-9a-f]{64}$/.test(key))
-      const flip = (key: string): void => {
-        const content = Buffer.from(place.objects.get(key) ?? '')
-        content[content.length >> 1] = (content[content.length >> 1] ?? 0) ^ 1
-        place.objects.set(key, content)
-      }
-      const intact = new Map(place.objects)
-      if (damage === 'blob') flip(blob)
-      if (damage === 'short blob') place.objects.set(blob, (place.objects.get(blob) ?? Buffer.of()).subarray(1))
-      if (damage === 'graph') flip(graph)
-      if (damage === 'manifest') place.objects.set(manifestKey, Buffer.from('{"format":1}'))
-      if (damage === 'torn manifest')
-        place.objects.set(manifestKey, (intact.get(manifestKey) ?? Buffer.of()).subarray(0, 200))
-      if (damage === 'missing blob') place.objects.delete(blob)
-      const second = machine(t, place)
-      const store = await second.open()
-      const { manifest } = await store.compile(await second.fixture.source(customer(1).model))
-      assert.equal(second.compiles(), 1, damage)
-      await assertAnswers(store, manifest, customer(1))
-      assert.deepEqual(
-        second.said('fleet-cache.fetch-failed').map(({ outcome }) => outcome),
-        ['wrong'],
-        damage,
-      )
-      await store.fleet?.idle()
-      const third = machine(t, place)
-      const other = await third.open()
-      await other.compile(await third.fixture.source(customer(1).model))
-      assert.equal(third.compiles(), 0, `${damage} is mended`)
-    }
+    const place = await filled(t)
+    const [blob = ''] = place.keys('blobs/')
+    const content = Buffer.from(place.objects.get(blob) ?? '')
+    content[content.length >> 1] = (content[content.length >> 1] ?? 0) ^ 1
+    place.objects.set(blob, content)
+    await assertCompiledAndMended(t, place)
+  })
+
+  it('are not believed where a graph names tensors that its manifest does not, or has other outputs', async (t) => {
+    const place = await filled(t, [1, 100])
+    const [one = '', two = ''] = place.keys('artifacts/', '/manifest.json')
+    const manifest = JSON.parse(place.objects.get(one)?.toString() ?? '') as Manifest
+    const other = JSON.parse(place.objects.get(two)?.toString() ?? '') as Manifest
+    const graph = place.objects.get(two.replace('manifest.json', other.graph.digest)) ?? Buffer.of()
+    place.objects.set(one.replace('manifest.json', other.graph.digest), graph)
+    place.objects.set(one, Buffer.from(JSON.stringify({ ...manifest, graph: other.graph })))
+    await assertCompiledAndMended(t, place)
+    const outputs = manifest.signature.outputs.map((output) => ({ ...output, name: 'another' }))
+    const signature = { ...manifest.signature, outputs }
+    place.objects.set(one, Buffer.from(JSON.stringify({ ...manifest, signature })))
+    await assertCompiledAndMended(t, place)
   })
 
   it('are compiled here when the place does not answer, which is found out three times and no more', async (t) => {
@@ -138,7 +146,7 @@ describe('artifacts of a fleet', () => {
 
   it('are compiled here when they take too long to come', async (t) => {
     const place = await filled(t)
-    place.isStuck = true
+    place.isStuck = () => true
     const second = machine(t, place, { lookupMs: 20 })
     const store = await second.open()
     await store.compile(await second.fixture.source(customer(1).model))
@@ -199,18 +207,5 @@ describe('artifacts of a fleet', () => {
     const taken = await other.compile(await second.fixture.source(customer(1).model))
     assert.ok(probe !== undefined)
     assert.deepEqual(taken.manifest.probe, probe)
-  })
-
-  it('wait in a line that ends: what comes beyond is dropped and counted', async (t) => {
-    const place = new MemoryPlace()
-    const first = machine(t, place, { maxQueued: 1 })
-    const store = await first.open()
-    for (const one of [1, 2, 3]) await store.compile(await first.fixture.source(customer(one).model))
-    await store.close()
-    const drops = new Map(store.fleet?.drops)
-    assert.equal(
-      (drops.get('queue-full') ?? 0) + (drops.get('closed') ?? 0) + place.keys('artifacts/', '/manifest.json').length,
-      3,
-    )
   })
 })

@@ -26,17 +26,18 @@ export class MemoryPlace implements FleetPlace {
   readBytes = 0
   /** What calls end with, while it is set. */
   trouble: FleetTrouble | undefined
-  /** Reads do not answer before their signal aborts. */
-  isStuck = false
+  /** What is asked of these keys is not answered before its signal aborts. */
+  isStuck: (key: string) => boolean = () => false
+  readonly #waiting: { readonly part: string; readonly resolve: () => void }[] = []
 
   async head(key: string, signal: AbortSignal): Promise<FleetObject | undefined> {
-    await this.#answer(`head ${key}`, signal)
+    await this.#answer('head', key, signal)
     const content = this.objects.get(key)
     return content === undefined ? undefined : { bytes: content.length, sha256: undefined }
   }
 
   async read(key: string, bytes: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-    await this.#answer(`read ${key}`, signal)
+    await this.#answer('read', key, signal)
     const content = this.objects.get(key)
     if (content === undefined) throw new FleetTrouble('missing', 'there is no such object', key)
     if (content.length < bytes) throw new FleetTrouble('wrong', 'it is too short', key)
@@ -53,7 +54,7 @@ export class MemoryPlace implements FleetPlace {
   }
 
   async put(key: string, content: FleetContent, { over, signal }: PutOptions): Promise<boolean> {
-    await this.#answer(`put ${key}`, signal)
+    await this.#answer('put', key, signal)
     if (over === 'nothing' && this.objects.has(key)) return false
     this.objects.set(key, Buffer.isBuffer(content) ? content : await readFile(content.path))
     return true
@@ -64,10 +65,18 @@ export class MemoryPlace implements FleetPlace {
     return [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key.endsWith(suffix))
   }
 
-  async #answer(call: string, signal: AbortSignal): Promise<void> {
-    this.calls.push(call)
+  /** Resolves when something was asked of a key with this in it. */
+  asked(part: string): Promise<void> {
+    if (this.calls.some((call) => call.includes(part))) return Promise.resolve()
+    return new Promise((resolve) => void this.#waiting.push({ part, resolve }))
+  }
+
+  async #answer(what: string, key: string, signal: AbortSignal): Promise<void> {
+    this.calls.push(`${what} ${key}`)
+    for (const { part, resolve } of this.#waiting) if (key.includes(part)) resolve()
     if (this.trouble !== undefined) throw this.trouble
-    if (!this.isStuck) return
+    signal.throwIfAborted()
+    if (!this.isStuck(key)) return
     await new Promise((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     })
