@@ -41,7 +41,7 @@ export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDe
   const { uri } = environment
   if (uri === undefined)
     throw new ConfigError([
-      `store.models = ${JSON.stringify(models)}: expected MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI to be the http or https URL of an MLflow server`,
+      `models of ${JSON.stringify(models)}: expected MLFLOW_REGISTRY_URI or MLFLOW_TRACKING_URI to be the http or https URL of an MLflow server`,
     ])
   const workspace = settings.workspace ?? environment.workspace
   const rules = { server: uri, allowed: settings.artifacts }

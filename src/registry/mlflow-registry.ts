@@ -30,6 +30,6 @@ export class MlflowRegistry extends RemoteRegistry<MlflowFiles, MlflowSweeper> {
 
   /** The files of a version were read: from here on it is run as they say, where its owner says nothing else. */
   learn({ name, sourceId }: ModelVersion, said: SaidSettings): void {
-    this.sweeper.learn(name, sourceId, said)
+    if (this.sweeper.learn(name, sourceId, said)) this.saveSoon()
   }
 }

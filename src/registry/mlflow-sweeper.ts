@@ -105,11 +105,15 @@ export class MlflowSweeper implements RemoteSweeper {
     return []
   }
 
-  /** The files of a version were read, and say this. */
-  learn(name: string, sourceId: string, said: SaidSettings): void {
+  /** The files of a version were read, and say this. Whether that was news. */
+  learn(name: string, sourceId: string, said: SaidSettings): boolean {
     const { catalog, onChange } = this.#options
     const before = catalog.recordOf(name)
-    if (before !== undefined && catalog.apply(withSaid(before, sourceId, said, this.#terms.defaults))) onChange()
+    const record = before === undefined ? undefined : withSaid(before, sourceId, said, this.#terms.defaults)
+    if (record === undefined || record === before) return false
+    catalog.apply(record)
+    onChange()
+    return true
   }
 
   async #list(signal: AbortSignal): Promise<Listed> {

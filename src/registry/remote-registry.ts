@@ -67,6 +67,8 @@ const MAX_ABSENT = 10_000
 const ABSENT_MS = 10_000
 /** What has not settled is looked at this soon again, and so many at once; the sweep sees the rest. */
 const MIN_RECHECK_MS = 200
+/** A save writes all that is known. */
+const SAVE_SOON_MS = 2000
 const MAX_RECHECKED = 50
 
 /** `F`: what is known of the files of a version; plain data. */
@@ -90,6 +92,8 @@ export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implemen
   /** When everything that is known was last true. */
   #trueAt: number | undefined
   #isSaved = false
+  #saving: Promise<void> = Promise.resolve()
+  #saveTimer: Timer | undefined
 
   constructor(options: RemoteRegistryOptions<F, S>) {
     const { sweeper, settleMs, defaults, clock } = options
@@ -173,7 +177,22 @@ export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implemen
     this.#stop.abort(new Error('the registry was closed'))
     this.#recheck?.cancel()
     this.#endInitialScan()
+    this.#saveTimer?.cancel()
     await this.#work
+    if (!this.#isSaved && this.#isCurrent) await this.#save()
+  }
+
+  /** Something is known that no sweep would find: it goes to disk soon, and with it all that comes until then. */
+  protected saveSoon(): void {
+    this.#saveTimer ??= this.#options.clock.after(SAVE_SOON_MS, () => {
+      this.#saveTimer = undefined
+      if (!this.#isSaved && this.#isCurrent) detach(this.#save())
+    })
+  }
+
+  /** Whether a save may say that all of it is true now: what an earlier life knew is older than that. */
+  get #isCurrent(): boolean {
+    return this.#isSwept && this.#lostReason === undefined
   }
 
   async #restore(): Promise<void> {
@@ -233,7 +252,13 @@ export class RemoteRegistry<F, S extends RemoteSweeper = RemoteSweeper> implemen
     this.#lostReason = reason
   }
 
-  async #save(): Promise<void> {
+  /** One at a time: they write the same file. */
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(() => this.#saveNow())
+    return this.#saving
+  }
+
+  async #saveNow(): Promise<void> {
     const { snapshot } = this.#options
     if (snapshot === undefined) return
     try {

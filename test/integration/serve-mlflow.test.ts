@@ -61,7 +61,13 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
       await customers.askRight(server, encodeURI('fraud model'), 3)
       const fetched = await server.logs('source.fetched', ({ key }) => String(key).startsWith('churn:1'))
       assert.equal(fetched.integrity, 'weak')
-      assert.ok(Number(fetched.files) >= 6, `${String(fetched.files)} files`)
+      const logged = Object.keys(await publisher.filesOf('churn', '1'))
+      assert.equal(fetched.files, logged.length)
+      for (const ending of ['.onnx', '.data', 'MLmodel', 'input_example.json'])
+        assert.ok(
+          logged.some((path) => path.endsWith(ending)),
+          ending,
+        )
       // What was logged as an example is what the model is warmed up with, also as its settings say to whoever asks.
       assert.equal(server.logged('model.warm-up-failed').length, 0)
       const metrics = await server.metrics()
@@ -112,13 +118,15 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
     }
   })
 
-  it('serves the file that the MLmodel names, whatever it is called', async () => {
+  it('serves the file that the MLmodel names, whatever it is called, with as many threads as it says', async () => {
     const {
       'model.onnx': graph = Buffer.alloc(0),
       MLmodel = Buffer.alloc(0),
       ...rest
     } = await publisher.filesOf('churn', '1')
-    const renamed = MLmodel.toString().replace('data: model.onnx', 'data: graph/net.onnx')
+    const renamed = MLmodel.toString()
+      .replace('data: model.onnx', 'data: graph/net.onnx')
+      .replace('onnx_session_options: null', 'onnx_session_options:\n      intra_op_num_threads: 2')
     const data = Object.entries(rest).map(([path, content]) => [
       path.endsWith('.data') ? `graph/${path}` : path,
       content,
@@ -132,6 +140,8 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
     try {
       await server.logs('registry.scanned')
       await customers.askRight(server, 'renamed', 1)
+      const { json } = await server.client.get('/v2/models/renamed/config')
+      assert.deepEqual(json.parameters, { version: { string_value: '1' }, intra_op_threads: { string_value: '2' } })
     } finally {
       await server.stop()
     }

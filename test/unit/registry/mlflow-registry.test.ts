@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -238,6 +238,20 @@ describe('the registry of MLflow', () => {
       await registry.close()
     })
 
+    it('has on disk within seconds what files said, so that a kill does not lose it', async () => {
+      const dir = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-snapshot-'))
+      after(() => rm(dir, { recursive: true, force: true }))
+      const snapshot = join(dir, 'known.jsonl')
+      const first = new MlflowRegistryRig({ snapshot })
+      first.mlflow.add('churn', '1')
+      await first.started()
+      await first.rest()
+      first.registry.learn(first.registry.resolve({ name: 'churn' }), { intraOpThreads: 2 })
+      await first.clock.advance(2000)
+      await until('it is on disk', async () => (await readFile(snapshot, 'utf8')).includes('"intraOpThreads":2'))
+      await first.registry.close()
+    })
+
     it('knows after a restart what it knew, with what files said, and nothing of another registry', async () => {
       const dir = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-snapshot-'))
       after(() => rm(dir, { recursive: true, force: true }))
@@ -249,7 +263,7 @@ describe('the registry of MLflow', () => {
       await first.started()
       const version = first.registry.resolve({ name: 'churn' })
       first.registry.learn(version, { intraOpThreads: 2 })
-      await first.sweep()
+      await first.rest()
       const learned = first.registry.resolve({ name: 'churn' })
       await first.registry.close()
 
