@@ -49,7 +49,14 @@ describe('the MLflow client', () => {
   })
 
   it('takes numbers as numbers or as text, and lists that are not there as empty', async () => {
-    const version = { name: 'm', version: 7, last_updated_timestamp: '1700000000000', run_id: '', status: 'READY' }
+    const version = {
+      name: 'm',
+      version: 7,
+      creation_timestamp: 1600000000000,
+      last_updated_timestamp: '1700000000000',
+      run_id: '',
+      status: 'READY',
+    }
     const { uri } = await rig.listen(
       answersWith(
         [200, JSON.stringify({ model_versions: [version], next_page_token: '' })],
@@ -63,6 +70,7 @@ describe('the MLflow client', () => {
       version: '7',
       status: 'READY',
       tags: new Map(),
+      createdMs: 1.6e12,
       lastUpdatedMs: 1.7e12,
       runId: undefined,
     }
