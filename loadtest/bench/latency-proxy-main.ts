@@ -20,6 +20,7 @@ const HEAD = /^(GET|HEAD|PUT|POST|DELETE) (\S+) HTTP\/1\.1\r\n/
 const [targetPort = 0, delayMs = 0] = process.argv.slice(2).map(Number)
 const clock = systemClock
 const calls: ProxiedCall[] = []
+const bytes = { up: 0, down: 0 }
 
 /** One direction of one connection: what comes from `from` goes to `to`, later. */
 class Lane {
@@ -102,17 +103,21 @@ async function portOf(server: Server): Promise<number> {
 }
 
 const proxy = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-  const server = connectTo(targetPort, (chunk) => back.take(chunk))
+  const server = connectTo(targetPort, (chunk) => {
+    bytes.down += chunk.length
+    back.take(chunk)
+  })
   const there = new Lane(client, server)
   const back = new Lane(server, client)
   client.on('data', (chunk) => {
     note(chunk)
+    bytes.up += chunk.length
     there.take(chunk)
   })
 })
 const port = await portOf(proxy)
 const control = createHttpServer((_request, response) => {
-  const report: ProxyReport = { port, calls }
+  const report: ProxyReport = { port, calls, bytes }
   response.end(JSON.stringify(report))
 })
 process.stdout.write(`listening on http://127.0.0.1:${await portOf(control)}\n`)

@@ -11,10 +11,18 @@ export interface ProxiedCall {
   readonly range?: string | undefined
 }
 
+/** Bytes of TCP's payload, heads and all. */
+export interface ProxiedBytes {
+  /** To the server. */
+  readonly up: number
+  readonly down: number
+}
+
 export interface ProxyReport {
   readonly port: number
   /** Since it started, in order. */
   readonly calls: readonly ProxiedCall[]
+  readonly bytes: ProxiedBytes
 }
 
 export class LatencyProxy {
@@ -35,6 +43,11 @@ export class LatencyProxy {
 
   async calls(): Promise<readonly ProxiedCall[]> {
     return (await reportOf(this.#process)).calls
+  }
+
+  /** Since it started. */
+  async bytes(): Promise<ProxiedBytes> {
+    return (await reportOf(this.#process)).bytes
   }
 
   async stop(): Promise<void> {

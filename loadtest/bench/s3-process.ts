@@ -102,15 +102,19 @@ export class S3Process {
     }
   }
 
-  /** Brings a version there as a user would: `modelmux publish FOLDER s3://.../NAME/VERSION`. */
-  async publish(folder: string, target: string): Promise<void> {
+  /** Brings a version there as a user would: `modelmux publish FOLDER s3://.../NAME/VERSION FLAGS`. `endpoint`: of a line before it. */
+  async publish(
+    folder: string,
+    target: string,
+    { endpoint = this.endpoint, flags = [] }: { readonly endpoint?: string; readonly flags?: readonly string[] } = {},
+  ): Promise<void> {
     const env = {
       ...process.env,
       ...this.env,
-      MODELMUX_STORE_S3_ENDPOINT: this.endpoint,
+      MODELMUX_STORE_S3_ENDPOINT: endpoint,
       MODELMUX_STORE_S3_PATH_STYLE: 'true',
     }
-    await run(process.execPath, ['--no-warnings', MAIN, 'publish', folder, target, '--json'], { env })
+    await run(process.execPath, ['--no-warnings', MAIN, 'publish', folder, target, '--json', ...flags], { env })
   }
 
   /** At once, in the middle of whatever it does. Idempotent. */
