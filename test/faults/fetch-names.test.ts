@@ -52,7 +52,7 @@ describe('a fetch from an S3 whose name cannot be resolved', { skip: noS3Server 
       // So that a broken connection leaves none that is still open.
       maxConnections: 1,
     })
-    store = await scene.store({ reader: s3Reader(s3) })
+    store = await scene.store({ reader: s3Reader(s3), limits: { parallel: 1, idleMs: 10_000 } })
   })
   after(async () => {
     await scene[Symbol.asyncDispose]()

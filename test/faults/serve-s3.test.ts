@@ -106,15 +106,14 @@ describe('a server of models in S3', { skip: noS3Server }, () => {
   })
 
   it('answers by the model that replaced another under its fetch, and never by a half of each', async () => {
-    let isReplaced = false
+    const { promise: isReplaced, resolve: goOn } = Promise.withResolvers<void>()
     proxy.order({ fault: { kind: 'reset', at: AT }, times: 1 })
-    // It cannot go on before the other one is there.
-    proxy.order({ fault: { kind: 'refuse' }, when: ({ url }) => isRead(url) && !isReplaced && reads().length > 1 })
+    proxy.hold = ({ url }) => (isRead(url) && reads().length > 1 ? isReplaced : undefined)
     const server = await serve({ pollMs: 500 })
     const asked = customers.ask(server, 3)
     await until('its fetch broke off', () => reads().length > 1)
     await put(3, 2)
-    isReplaced = true
+    goOn()
     const { status, json } = await asked
     assert.deepEqual([status, json.code], [503, 'MODEL_LOADING'])
     await until('the other one is known', async () => (await customers.ask(server, 3)).status === 200)

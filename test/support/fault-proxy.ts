@@ -51,6 +51,8 @@ export class FaultProxy {
   latencyMs = 0
   /** Of each answer's body; 0 = as it comes. */
   bytesPerSecond = 0
+  /** What a request waits for before anything becomes of it; nothing when left out. */
+  hold: ((request: IncomingMessage) => Promise<unknown> | undefined) | undefined
   readonly #target: { readonly host: string; readonly port: number }
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -104,6 +106,7 @@ export class FaultProxy {
     this.#orders.length = 0
     this.latencyMs = 0
     this.bytesPerSecond = 0
+    this.hold = undefined
   }
 
   async close(): Promise<void> {
@@ -117,6 +120,7 @@ export class FaultProxy {
     const { range } = incoming.headers
     this.#seen.push(`${incoming.method} ${incoming.url}${range === undefined ? '' : ` ${range}`}`)
     if (this.latencyMs > 0) await pause(systemClock, this.latencyMs)
+    await this.hold?.(incoming)
     const instead = this.#take(incoming, (fault) => fault.kind === 'answer' || fault.kind === 'refuse')
     if (instead?.kind === 'refuse') incoming.socket.resetAndDestroy()
     else if (instead?.kind === 'answer') {
