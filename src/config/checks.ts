@@ -2,7 +2,7 @@
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
 import { resolve, sep } from 'node:path'
 import { isGpu, parseDevice } from '../domain/device.ts'
-import { isMlflowUri, mlflowUriProblem } from '../domain/mlflow-uri.ts'
+import { isMlflowText, mlflowUriProblem } from '../domain/mlflow-uri.ts'
 import { prefixProblem } from '../domain/name-routes.ts'
 import { isS3Uri, s3FolderProblem } from '../domain/s3-uri.ts'
 import type { Config } from './schema.ts'
@@ -125,7 +125,7 @@ function modelsProblem(field: string, models: string): string | undefined {
     return problem === undefined ? undefined : `${where}: ${problem}; expected s3://bucket or s3://bucket/prefix`
   }
   const what = 'expected a folder of models that exists; create it, or name another with --models'
-  if (isMlflowUri(models)) {
+  if (isMlflowText(models)) {
     const problem = mlflowUriProblem(models)
     return problem === undefined
       ? undefined
@@ -159,7 +159,7 @@ function reasonOf(error: unknown): string {
 }
 
 function isPath(models: string): boolean {
-  return !isS3Uri(models) && !isMlflowUri(models)
+  return !isS3Uri(models) && !isMlflowText(models)
 }
 
 /** Does one lie in the other? */

@@ -37,7 +37,7 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     mlflow = await MlflowServer.start()
     customers = await MlflowCustomers.at(mlflow)
     publisher = new MlflowPublisher(mlflow.uri)
-    await customers.log([{ customer: 1, name: 'churn', example: customers.example() }])
+    await customers.log([{ customer: 1, name: 'churn', aliases: ['champion'], example: customers.example() }])
     files = await publisher.filesOf('churn', '1')
   })
   after(async () => {
@@ -150,6 +150,20 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     await customers.askRight(server, 'flipped', 1)
     assert.equal(server.logged('source.corrupt').length, 1)
     assert.equal(server.logged('source.fetched')[0]?.integrity, 'sha256')
+  })
+
+  it('keeps the version of an alias that is said to name one that is not there', async () => {
+    const server = await serve()
+    await customers.askRight(server, 'churn@champion', 1)
+    const aliases = [{ alias: 'champion', version: '9' }]
+    proxy.order({
+      fault: { kind: 'answer', status: 200, body: JSON.stringify({ registered_models: [{ name: 'churn', aliases }] }) },
+      when: ({ url }) => url?.includes('registered-models/search') === true,
+    })
+    const { path, problem } = await server.logs('registry.model_problem')
+    assert.deepEqual([path, problem], ['churn/@champion', 'it names version 9, which is not there; 1 stays served'])
+    const answer = await customers.askRight(server, 'churn@champion', 1)
+    assert.deepEqual([answer.headers['x-modelmux-version'], answer.headers['x-modelmux-cache']], ['1', 'hit'])
   })
 
   it('keeps answering while MLflow answers 500, says how old its knowledge is, and tells of new names when to come back', async () => {

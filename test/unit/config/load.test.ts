@@ -214,6 +214,31 @@ describe('loadConfig', () => {
     assert.deepEqual(good.store.sources, [{ prefix: 'acme/eu', models: 's3://models' }])
   })
 
+  it('takes an MLflow registry for a place of models, and nothing from it that nobody allowed', () => {
+    const { store } = load(
+      ['--models', 'mlflow+http://mlflow:5000', '--cache', scratch.at('cache')],
+      {
+        MODELMUX_STORE_MLFLOW_ARTIFACTS: '[s3://bucket/mlflow, "file:///srv/artifacts"]',
+        MODELMUX_STORE_MLFLOW_DEFAULT_ALIAS: 'production',
+      },
+      'check',
+    )
+    assert.deepEqual(store.mlflow.artifacts, ['s3://bucket/mlflow', 'file:///srv/artifacts'])
+    assert.deepEqual([DEFAULTS.store.mlflow.artifacts, DEFAULTS.store.mlflow.defaultAlias], [[], 'champion'])
+    assert.equal(store.mlflow.defaultAlias, 'production')
+    assert.equal(load([], { MODELMUX_STORE_MLFLOW_DEFAULT_ALIAS: 'null' }).store.mlflow.defaultAlias, null)
+    for (const [models, env, problem] of [
+      ['mlflow+http://user:secret@mlflow', {}, /carries a user or a password/],
+      ['mlflow:churn', {}, /no http or https URL/],
+      ['mlflow:', { MODELMUX_STORE_MLFLOW_ARTIFACTS: '["file:///"]' }, /expected a list of s3:/],
+      ['mlflow:', { MODELMUX_STORE_MLFLOW_DEFAULT_ALIAS: 'a/b' }, /expected null or an alias/],
+    ] as const)
+      assert.match(
+        problemsOf(() => load(['--models', models, '--cache', scratch.at('cache')], env, 'check')).join('\n'),
+        problem,
+      )
+  })
+
   it('points at the line of a file that is not YAML, and says that one cannot be read', async () => {
     const file = await fileWith('server:\n  port: [1\n')
     assert.match(problemsOf(() => load(['--config', file])).join('\n'), /config-\d+\.yaml:\d+:\d+: not YAML/)
