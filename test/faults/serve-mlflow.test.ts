@@ -1,8 +1,8 @@
 /** `modelmux serve --models mlflow+http://...` with an MLflow that lies, fails or is slow, and with versions that are not what they should be. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { digestTag } from '../../src/domain/mlflow-tags.ts'
 import { until } from '../support/eventually.ts'
@@ -98,6 +98,30 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     await customers.askRight(server, 'churn', 1)
   })
 
+  it('reads a folder of this machine where that is allowed, and links out of it nowhere', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-folder-'))
+    try {
+      for (const [path, content] of Object.entries(files)) {
+        await mkdir(dirname(join(root, 'model', path)), { recursive: true })
+        await writeFile(join(root, 'model', path), content)
+      }
+      await symlink(tmpdir(), join(root, 'out'))
+      for (const name of ['model', 'out']) {
+        await publisher.publish(`local-${name}`, { MLmodel: '' })
+        proxy.order({
+          fault: { kind: 'answer', status: 200, body: JSON.stringify({ artifact_uri: `file://${join(root, name)}` }) },
+          when: ({ url }) => url?.includes(`get-download-uri?name=local-${name}`) === true,
+        })
+      }
+      const server = await serve([`file://${root}`])
+      await customers.askRight(server, 'local-model', 1)
+      const refused = await customers.ask(server, 'local-out')
+      assert.deepEqual([refused.status, refused.json.code], [424, 'ARTIFACT_UNREACHABLE'])
+    } finally {
+      await rm(root, { recursive: true, force: true })
+    }
+  })
+
   it('follows no redirect of a file to an address of its own network', async () => {
     proxy.order({
       fault: { kind: 'answer', status: 302, headers: { location: 'http://169.254.169.254/latest/meta-data' } },
@@ -148,8 +172,8 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     proxy.order({ fault: { kind: 'flip', at: 20 }, times: 1, when: ({ url }) => url?.endsWith('.onnx') === true })
     const server = await serve()
     await customers.askRight(server, 'flipped', 1)
+    assert.equal((await server.logs('source.fetched')).integrity, 'sha256')
     assert.equal(server.logged('source.corrupt').length, 1)
-    assert.equal(server.logged('source.fetched')[0]?.integrity, 'sha256')
   })
 
   it('keeps the version of an alias that is said to name one that is not there', async () => {
@@ -191,11 +215,11 @@ describe('a server of models in MLflow', { skip: noMlflowServer }, () => {
     assert.deepEqual([unknown.status, unknown.json.code], [503, 'MODEL_LOADING'])
   })
 
-  async function serve(): Promise<ServerProcess> {
+  async function serve(artifacts: readonly string[] = []): Promise<ServerProcess> {
     const server = await ServerProcess.start({
       models: `mlflow+${proxy.url}`,
       cache,
-      config: { store: { mlflow: { pollMs: 500 } } },
+      config: { store: { mlflow: { pollMs: 500, artifacts } } },
       args: ['--workers', '1'],
     })
     servers.push(server)
