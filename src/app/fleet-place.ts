@@ -13,7 +13,7 @@ import { parseS3Folder, type S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
 
 /** Grows when other versions of this program could misread what is there. */
-const LAYOUT = 'v1/'
+export const FLEET_LAYOUT = 'v1/'
 const CONNECT_MS = 2000
 /** A read that does not answer costs a cold start: its deadline ends it sooner. */
 const READ_ANSWER_MS = 10_000
@@ -109,7 +109,7 @@ class S3FleetPlace implements FleetPlace {
   }
 
   #nameOf(key: string): S3ObjectName {
-    return { bucket: this.#folder.bucket, key: `${this.#folder.prefix}${LAYOUT}${key}` }
+    return { bucket: this.#folder.bucket, key: `${this.#folder.prefix}${FLEET_LAYOUT}${key}` }
   }
 }
 

@@ -13,6 +13,7 @@ import { isS3Uri, parseS3Folder, type S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
 import { systemClock } from '../lib/clock.ts'
 import { CacheInUseError, purgeCache } from './purge-cache.ts'
+import type { FleetPurge } from './purge-fleet.ts'
 import type { StorePurge } from './purge-store.ts'
 
 const FAILED = 1
@@ -38,9 +39,11 @@ async function purge(flags: PurgeFlags, signal: AbortSignal, clock: Clock): Prom
   const file = configFile === undefined ? {} : { configFile }
   const config = loadConfig({ flags: { fields, ...file }, folders: 'ignore' })
   const roots = purgesStore ? rootsOf(config, target) : []
-  const cache = await purgeCache(config, target, { isDryRun, clock })
-  const store = purgesStore ? await purgePublished(config, roots, flags, signal, clock) : undefined
-  return purgeReport({ target, isDryRun, isJson }, cache, store)
+  // What the cache folder knows of the models is needed elsewhere: it goes last, so that a purge that broke off can be repeated.
+  const planned = await purgeCache(config, target, { isDryRun: true, clock })
+  const there = await purgeThere(config, roots, planned.digests, flags, signal, clock)
+  const cache = isDryRun ? planned : await purgeCache(config, target, { isDryRun, clock })
+  return purgeReport({ target, isDryRun, isJson }, cache, there)
 }
 
 /** The places that the names are served from. @throws UsageError where one of them is not in S3 */
@@ -55,29 +58,36 @@ function rootsOf({ store }: Config, { name, isTenant }: PurgeTarget): S3Folder[]
   })
 }
 
-async function purgePublished(
-  { store }: Config,
+/** In S3: where machines share what they compiled, and where models were published. */
+async function purgeThere(
+  { artifact, store }: Config,
   roots: readonly S3Folder[],
-  { target, isDryRun }: PurgeFlags,
+  digests: readonly string[],
+  { target, isDryRun, purgesStore }: PurgeFlags,
   signal: AbortSignal,
   clock: Clock,
-): Promise<StorePurge> {
-  const [{ S3 }, { S3Eraser }, { mergePurges, purgeStore }] = await Promise.all([
+): Promise<{ readonly fleet?: FleetPurge; readonly store?: StorePurge }> {
+  const { place, mode } = artifact.fleetCache
+  const fleet = place === null || mode !== 'readwrite' ? undefined : parseS3Folder(place)
+  if (fleet === undefined && !purgesStore) return {}
+  const [{ S3 }, { S3Eraser }, { mergePurges, purgeStore }, { purgeFleet }] = await Promise.all([
     import('../clients/s3.ts'),
     import('../clients/s3-eraser.ts'),
     import('./purge-store.ts'),
+    import('./purge-fleet.ts'),
   ])
   const { endpoint, region, pathStyle } = store.s3
   const options = { endpoint, region, pathStyle, clock, ...LIMITS }
-  const s3 = new S3(options)
-  const eraser = new S3Eraser(options)
+  const hands = { s3: new S3(options), eraser: new S3Eraser(options) }
   try {
+    const shared = fleet === undefined ? {} : { fleet: await purgeFleet(hands, fleet, digests, isDryRun, signal) }
+    if (!purgesStore) return shared
     const done: StorePurge[] = []
-    for (const root of roots) done.push(await purgeStore(s3, eraser, root, target, isDryRun, signal))
-    return mergePurges(done)
+    for (const root of roots) done.push(await purgeStore(hands, root, target, isDryRun, signal))
+    return { ...shared, store: mergePurges(done) }
   } finally {
-    s3.close()
-    eraser.close()
+    hands.s3.close()
+    hands.eraser.close()
   }
 }
 

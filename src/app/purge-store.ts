@@ -4,7 +4,6 @@
  */
 import type { S3 } from '../clients/s3.ts'
 import type { S3Eraser, S3Kept } from '../clients/s3-eraser.ts'
-import { S3Error } from '../clients/s3-error.ts'
 import { isVersion } from '../domain/model-ref.ts'
 import { isPurged, NOTHING, type PurgeTarget, type Removed } from '../domain/purge.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
@@ -16,11 +15,11 @@ import {
   SharedFilesError,
 } from '../domain/shared-blobs.ts'
 import { MODEL_FILES } from '../domain/source-identity.ts'
-import { Semaphore } from '../lib/semaphore.ts'
 import { ALIASES_FILE } from '../registry/aliases-file.ts'
 import { SETTINGS_FILE } from '../registry/model-settings.ts'
 import { archivePathOf } from '../registry/s3-layout.ts'
 import { listGroups } from '../registry/s3-listing.ts'
+import { eachOf, isMissing, sumOf } from './purge-objects.ts'
 
 export interface StorePurge {
   readonly models: readonly string[]
@@ -30,14 +29,12 @@ export interface StorePurge {
 }
 
 const MAX_OBJECTS = 1_000_000
-const PARALLEL = 8
 const SIDECARS: ReadonlySet<string> = new Set([ALIASES_FILE, SETTINGS_FILE])
 const MODEL_FILE_NAMES: ReadonlySet<string> = new Set(MODEL_FILES)
 
 /** @throws S3Error; the signal's reason */
 export async function purgeStore(
-  s3: S3,
-  eraser: S3Eraser,
+  { s3, eraser }: { readonly s3: S3; readonly eraser: S3Eraser },
   root: S3Folder,
   target: PurgeTarget,
   isDryRun: boolean,
@@ -142,7 +139,7 @@ async function digestsOf(
     const text = await s3.readText({ ...name, etag }, bytes, SHARED_FILES_MAX_BYTES, signal)
     return parseSharedFiles(text).map(({ sha256 }) => sha256)
   } catch (error) {
-    if (error instanceof SharedFilesError || (error instanceof S3Error && error.kind === 'not-found')) return []
+    if (error instanceof SharedFilesError || isMissing(error)) return []
     throw error
   }
 }
@@ -157,13 +154,4 @@ function isManifest(key: string): boolean {
 
 function isModelFile({ key }: S3Kept): boolean {
   return MODEL_FILES.some((name) => key.endsWith(`/${name}`))
-}
-
-function sumOf(kept: readonly S3Kept[]): Removed {
-  return { count: kept.length, bytes: kept.reduce((sum, { bytes }) => sum + bytes, 0) }
-}
-
-async function eachOf<T, R>(items: readonly T[], signal: AbortSignal, task: (item: T) => Promise<R>): Promise<R[]> {
-  const turns = new Semaphore(PARALLEL)
-  return await Promise.all(items.map((item) => turns.use(() => task(item), signal)))
 }

@@ -101,7 +101,7 @@ async function publishFiles(
   }
   const toUpload = files.filter(({ path }) => !same.has(path))
   const onBytes = stepMeter('upload', sumBytes(toUpload) + sumBytes(missing.map(({ blob }) => blob)), onProgress)
-  if (share !== undefined) await uploadBlobs(writer, share.root, missing, onBytes, signal)
+  if (share !== undefined) await uploadBlobs(s3, writer, share.root, missing, onBytes, signal)
   for (const path of strangers) await writer.delete({ bucket, key: `${prefix}${path}` }, signal)
   await uploadAll(writer, options, toUpload, onBytes, signal)
   const model = { bucket, prefix: prefix.slice(0, prefix.lastIndexOf('/', prefix.length - 2) + 1) }

@@ -32,7 +32,8 @@ export const PURGE_HELP = `modelmux purge NAME: remove all that is kept of a mod
   --help             print this text, and end
 
 Removed are compiled artifacts, tensors that no other model has, fetched files, what is remembered of the registry, quarantine records
-and lines of the journal. A model that is still published comes back with its next request. No server may be using the cache folder.
+and lines of the journal; and from the fleet cache (artifact.fleetCache, mode readwrite) what this cache folder knows to be the model's.
+A model that is still published comes back with its next request. No server may be using the cache folder.
 Exit codes: 0 removed, 1 it failed, 2 bad usage, 3 a server is using the cache folder.
 `
 

@@ -14,7 +14,13 @@ export interface PurgedHere {
   readonly journal: number
 }
 
-export interface PurgedThere {
+export interface PurgedFleet {
+  readonly artifacts: number
+  readonly objects: Removed
+  readonly blobs: Removed
+}
+
+export interface PurgedStore {
   readonly models: readonly string[]
   readonly objects: Removed
   readonly blobs: Removed
@@ -28,17 +34,17 @@ interface ReportTerms {
 
 const SHOWN_NAMES = 20
 
-/** `there`: where the models were published; undefined when nothing was to go from there. */
+/** `fleet`: where machines share what they compiled; `store`: where models were published. Undefined: nothing was to go from there. */
 export function purgeReport(
   { target, isDryRun, isJson }: ReportTerms,
   here: PurgedHere,
-  there: PurgedThere | undefined,
+  { fleet, store }: { readonly fleet?: PurgedFleet; readonly store?: PurgedStore },
 ): string {
   const { name, isTenant } = target
   if (isJson) {
     const { artifacts, blobs, staged, sources, kept, remembered, quarantined, journal } = here
     const cache = { artifacts, blobs, staged, sources, kept, remembered, quarantined, journal }
-    return `${JSON.stringify({ name, isTenant, isDryRun, cache, store: there ?? null })}\n`
+    return `${JSON.stringify({ name, isTenant, isDryRun, cache, fleet: fleet ?? null, store: store ?? null })}\n`
   }
   const lines = [
     ...counted(here.artifacts, 'compiled artifact'),
@@ -48,23 +54,37 @@ export function purgeReport(
     ...named(here.remembered, 'remembered by the registry'),
     ...some(here.quarantined, 'quarantine record'),
     ...some(here.journal, 'line of the journal', 'lines of the journal'),
-    ...(there === undefined
-      ? []
-      : [
-          ...named(there.models, 'published'),
-          ...counted(there.objects, 'object in S3', 'objects in S3'),
-          ...counted(
-            there.blobs,
-            'shared tensor in S3 that no other version has',
-            'shared tensors in S3 that no other version has',
-          ),
-        ]),
+    ...(fleet === undefined ? [] : fleetLines(fleet)),
+    ...(store === undefined ? [] : storeLines(store)),
   ]
   const whom = isTenant ? `${name} and ${name}/*` : name
   const stays = here.kept === 0 ? [] : [`${here.kept} compiled artifacts stay: other models have the same bytes`]
   const head = isDryRun ? `would remove of ${whom}` : `removed of ${whom}`
   const all = lines.length === 0 ? [`nothing is kept of ${whom}`] : [`${head}:`, ...lines.map((line) => `  ${line}`)]
   return `${[...all, ...stays].map(visible).join('\n')}\n`
+}
+
+function fleetLines({ objects, blobs }: PurgedFleet): string[] {
+  return [
+    ...counted(
+      objects,
+      'object of compiled artifacts in the fleet cache',
+      'objects of compiled artifacts in the fleet cache',
+    ),
+    ...counted(blobs, 'tensor in the fleet cache', 'tensors in the fleet cache'),
+  ]
+}
+
+function storeLines({ models, objects, blobs }: PurgedStore): string[] {
+  return [
+    ...named(models, 'published'),
+    ...counted(objects, 'object in S3', 'objects in S3'),
+    ...counted(
+      blobs,
+      'shared tensor in S3 that no other version has',
+      'shared tensors in S3 that no other version has',
+    ),
+  ]
 }
 
 function some(count: number, one: string, many = `${one}s`): string[] {

@@ -39,6 +39,7 @@ export async function missingBlobs(
 
 /** @throws S3Error, the signal's reason */
 export async function uploadBlobs(
+  s3: S3,
   writer: S3Writer,
   root: S3Folder,
   missing: readonly MissingBlob[],
@@ -46,17 +47,27 @@ export async function uploadBlobs(
   signal: AbortSignal,
 ): Promise<void> {
   await eachOf(missing, PARALLEL_UPLOADS, signal, async ({ blob, etag }) => {
-    const { bytes, sha256, from } = blob
-    const name = { bucket: root.bucket, key: blobKey(root, sha256) }
-    await withFile(blob.file, async (file) => {
-      try {
-        await writer.upload(name, { file, from, bytes, sha256, onBytes }, signal, { etag })
-      } catch (error) {
-        // Somebody else was faster with the same bytes.
-        if (!(error instanceof S3Error) || error.kind !== 'replaced') throw error
-      }
-    })
+    try {
+      await upload(writer, root, blob, onBytes, signal, { etag })
+    } catch (error) {
+      if (!(error instanceof S3Error) || error.kind !== 'replaced') throw error
+      // Somebody else was at it: with the same bytes, or in vain.
+      if ((await missingBlobs(s3, root, [blob], signal)).length > 0)
+        await upload(writer, root, blob, () => undefined, signal)
+    }
   })
+}
+
+async function upload(
+  writer: S3Writer,
+  root: S3Folder,
+  { file, from, bytes, sha256 }: LocalFile,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+  over?: { readonly etag: string | null },
+): Promise<void> {
+  const name = { bucket: root.bucket, key: blobKey(root, sha256) }
+  await withFile(file, (handle) => writer.upload(name, { file: handle, from, bytes, sha256, onBytes }, signal, over))
 }
 
 /** In the order of `items`. All have ended when it rejects. */

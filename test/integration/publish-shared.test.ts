@@ -6,6 +6,12 @@ import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { modelClass, Rng } from '../../loadtest/models/index.ts'
 import { SIDECARS, sidecar } from '../../loadtest/models/special/index.ts'
+import { splitInThread } from '../../src/artifact/split-thread.ts'
+import { publishToS3 } from '../../src/cli/publish-s3.ts'
+import { S3 } from '../../src/clients/s3.ts'
+import { S3Writer } from '../../src/clients/s3-writer.ts'
+import { parseS3Folder } from '../../src/domain/s3-uri.ts'
+import { systemClock } from '../../src/lib/clock.ts'
 import { assertOutputs, infer } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
@@ -109,6 +115,48 @@ describe('publishing with shared tensors', { skip: noS3Server }, () => {
       again.shared.filter(({ isUploaded }) => isUploaded).map(({ sha256 }) => sha256),
       [lost.sha256],
     )
+  })
+
+  it('lets two publish fine-tunes of one base at the same moment', async (context) => {
+    const both = await Promise.all(
+      [1, 2].map((customer) => published(folder.path(`c${customer}`, '1'), `${root}at-once-${customer}/1`)),
+    )
+    assert.equal(both.length, 2)
+    const server = await serve()
+    context.after(() => server.stop())
+    await server.logs('registry.scanned')
+    for (const customer of [1, 2]) await assertServes(server, `at-once-${customer}`, customer)
+  })
+
+  it('leaves no version behind when it is interrupted, and goes on from there', async () => {
+    const options = { region: null, pathStyle: true, attempts: 1, connectTimeoutMs: 5000, answerTimeoutMs: 60_000 }
+    const client = { ...options, endpoint: s3.endpoint, clock: systemClock, maxConnections: 8 }
+    Object.assign(process.env, s3.env)
+    const [reader, writer] = [new S3(client), new S3Writer(client)]
+    const interrupt = new AbortController()
+    const reason = new Error('interrupted')
+    const share = { root: parseS3Folder(root), split: splitInThread, maxNodes: 1000, extraDomains: [] }
+    const publishing = publishToS3(
+      reader,
+      writer,
+      {
+        dir: folder.path('c1', '1'),
+        bucket: BUCKET,
+        prefix: `${prefix}halfway/1/`,
+        version: '1',
+        aliases: [],
+        replaces: false,
+        share,
+        onProgress: ({ step }) => step === 'upload' && interrupt.abort(reason),
+      },
+      interrupt.signal,
+    )
+    await assert.rejects(publishing, reason)
+    reader.close()
+    writer.close()
+    assert.deepEqual(await s3.keys(BUCKET, `${prefix}halfway/`), [])
+    const again = await published(folder.path('c1', '1'), `${root}halfway/1`)
+    assert.ok(again.files.every(({ isUploaded }) => isUploaded))
   })
 
   it('takes tensors out of data files too, and other big files with them', async (context) => {

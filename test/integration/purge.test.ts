@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import { modelClass, Rng } from '../../loadtest/models/index.ts'
+import { until } from '../support/eventually.ts'
 import { assertOutputs, infer } from '../support/infer-client.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
@@ -29,6 +30,7 @@ interface Report {
     readonly quarantined: number
     readonly journal: number
   }
+  readonly fleet: { readonly artifacts: number; readonly objects: Removed; readonly blobs: Removed } | null
   readonly store: { readonly models: readonly string[]; readonly objects: Removed; readonly blobs: Removed } | null
 }
 
@@ -78,8 +80,8 @@ describe('purging what a server keeps', { skip: noS3Server }, () => {
     assert.equal(code, 0, stderr)
   }
 
-  async function serveAll(): Promise<ServerProcess> {
-    const env = { ...settings(), MODELMUX_STORE_SETTLE_MS: '0' }
+  async function serveAll(more: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
+    const env = { ...settings(), MODELMUX_STORE_SETTLE_MS: '0', ...more }
     const server = await ServerProcess.start({ models: served, cache, args: ['--workers', '1'], env })
     await server.logs('registry.scanned')
     for (const [name, customer] of Object.entries(MODELS)) {
@@ -158,6 +160,28 @@ describe('purging what a server keeps', { skip: noS3Server }, () => {
     assert.deepEqual(done.remembered.toSorted(), ['acme/churn', 'acme/churn-2', 'acme/twin'])
     assert.deepEqual(await traces('acme'), [])
     assert.deepEqual((await purged(['acme', '--cache', cache, '--yes'])).cache.artifacts.count, 0)
+  })
+
+  it('takes out of the fleet cache what was compiled of the model and of no other', async () => {
+    const fleet = `${prefix}fleet/`
+    const shared = { MODELMUX_ARTIFACT_FLEET_CACHE_PLACE: `s3://${BUCKET}/${fleet}` }
+    const server = await serveAll(shared)
+    const manifests = async () => (await s3.keys(BUCKET, fleet)).filter((key) => key.endsWith('/manifest.json'))
+    // The two twins are one.
+    await until('all is shared', async () => (await manifests()).length === 3)
+    await server.stop()
+    const before = await s3.keys(BUCKET, fleet)
+    const args = ['acme/churn', '--cache', cache]
+    const planned = await purged([...args, '--dry-run'], { ...settings(), ...shared })
+    assert.deepEqual(await s3.keys(BUCKET, fleet), before)
+    const done = await purged([...args, '--yes'], { ...settings(), ...shared })
+    assert.deepEqual(done, { ...planned, isDryRun: false })
+    assert.ok(done.fleet !== null && done.fleet.blobs.count > 0)
+    assert.deepEqual([done.fleet.artifacts, (await manifests()).length], [1, 2])
+    const gone = done.fleet.objects.count + done.fleet.blobs.count
+    assert.equal((await s3.keys(BUCKET, fleet)).length, before.length - gone)
+    const twin = await purged(['acme/twin', '--cache', cache, '--yes'], { ...settings(), ...shared })
+    assert.deepEqual([twin.fleet?.artifacts, twin.cache.kept], [0, 1])
   })
 
   it('waits for nobody: with a server on the folder it removes nothing', async (context) => {
