@@ -84,18 +84,11 @@ export function text(preset: string, description: string) {
 }
 
 /** Text that `problemOf` has nothing against, or null. */
-export function checkedTextOrNull(description: string, what: string, problemOf: (value: string) => string | undefined) {
-  const expects = `null or ${what}`
-  const accepts = (value: unknown) => value === null || (typeof value === 'string' && problemOf(value) === undefined)
-  return leaf(custom<string | null>(accepts, expects), { preset: null, description, expects, form: 'text' })
-}
-
-/** Text that `problemOf` has nothing against, a preset one unless something else is said; or null. */
-export function presetTextOrNull(
-  preset: string,
+export function checkedTextOrNull(
   description: string,
   what: string,
   problemOf: (value: string) => string | undefined,
+  preset: string | null = null,
 ) {
   const expects = `null or ${what}`
   const accepts = (value: unknown) => value === null || (typeof value === 'string' && problemOf(value) === undefined)

@@ -2,7 +2,7 @@
 import { artifactRuleProblem } from '../domain/artifact-place.ts'
 import { aliasProblem } from '../domain/model-ref.ts'
 import { workspaceProblem } from './field-problems.ts'
-import { checkedTextOrNull, group, milliseconds, presetTextOrNull, textList, whole } from './fields.ts'
+import { checkedTextOrNull, group, milliseconds, textList, whole } from './fields.ts'
 
 export const mlflow = group("An MLflow registry; credentials and TLS come from MLflow's own environment variables.", {
   pollMs: milliseconds(
@@ -10,11 +10,11 @@ export const mlflow = group("An MLflow registry; credentials and TLS come from M
     'Pause between two looks at the whole registry, a call for each 1,000 models and each 2,000 versions.',
     { min: 500 },
   ),
-  defaultAlias: presetTextOrNull(
-    'champion',
+  defaultAlias: checkedTextOrNull(
     'Alias whose version is served when a request names none; null, or a model without it = the latest version that is READY.',
     'an alias',
     aliasProblem,
+    'champion',
   ),
   workspace: checkedTextOrNull(
     'Workspace of the registry; null = that of MLFLOW_WORKSPACE, or none.',

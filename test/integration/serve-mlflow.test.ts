@@ -68,7 +68,14 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
           logged.some((path) => path.endsWith(ending)),
           ending,
         )
-      // What was logged as an example is what the model is warmed up with, also as its settings say to whoever asks.
+      // The example that was logged with one of them is what it was held against its original on.
+      for (const [key, check] of [
+        ['churn:1#', 'given'],
+        ['churn:2#', 'generated'],
+      ] as const) {
+        const compiled = await server.logs('artifact.compiled', (line) => String(line.key).startsWith(key))
+        assert.equal(compiled.check, check)
+      }
       assert.equal(server.logged('model.warm-up-failed').length, 0)
       const metrics = await server.metrics()
       assert.equal(metrics.get('modelmux_models_registered'), 3)
