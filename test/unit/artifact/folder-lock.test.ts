@@ -117,7 +117,7 @@ describe('the lock of a cache folder', () => {
 
   it('tells whoever comes while its owner goes that there is none, or lets them see the end', async () => {
     await mkdir(join(dir, 'owner'), { mode: 0o700 })
-    const going = createServer((socket) => void socket.destroy())
+    const going = createServer((socket) => void socket.destroy()).unref()
     await once(going.listen(join(dir, 'owner', '1.sock')), 'listening')
     for (let round = 0; round < 100; round++) {
       const socket = await connectToOwner(dir)
