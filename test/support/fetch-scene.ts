@@ -15,11 +15,11 @@ import { httpReader, ObjectServer, sha256Of } from './object-server.ts'
 
 export type SceneEvent = { readonly name: string } & Readonly<Record<string, unknown>>
 
-/** Small, so that a short object has many ranges, and what waits does not wait long. */
+/** Small, so that a short object has many ranges; a read stands still for as long as only a broken one does on a busy machine. */
 export const SMALL_LIMITS: RemoteStoreLimits = {
   ...REMOTE_STORE_LIMITS,
   rangeBytes: 64 * 1024,
-  idleMs: 200,
+  idleMs: 2000,
   backoff: { baseMs: 1, maxMs: 5 },
   totalMs: 20_000,
 }
