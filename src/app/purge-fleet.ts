@@ -9,8 +9,9 @@ import type { S3Eraser, S3Kept } from '../clients/s3-eraser.ts'
 import type { Manifest } from '../domain/artifact.ts'
 import { NOTHING, type Removed } from '../domain/purge.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
+import { eachOf } from '../lib/each-of.ts'
 import { FLEET_LAYOUT } from './fleet-place.ts'
-import { eachOf, isMissing, sumOf } from './purge-objects.ts'
+import { isMissing, PARALLEL_CALLS, sumOf } from './purge-objects.ts'
 
 export interface FleetPurge {
   readonly artifacts: number
@@ -38,7 +39,7 @@ export async function purgeFleet(
   const kept = await eraser.list(bucket, `${root}artifacts/`, MAX_OBJECTS, signal)
   const artifactOf = ({ key }: S3Kept): string => ARTIFACT.exec(key.slice(root.length))?.[1] ?? ''
   const names = [...new Set(kept.map(artifactOf))].filter((name) => name !== '')
-  const manifests = await eachOf(names, signal, (name) => manifestOf(s3, bucket, root, name, signal))
+  const manifests = await eachOf(names, PARALLEL_CALLS, signal, (name) => manifestOf(s3, bucket, root, name, signal))
   const sources = new Set(digests)
   const found = manifests.filter((manifest) => manifest !== undefined)
   const victims = found.filter(({ fingerprint }) => sources.has(fingerprint.source))
@@ -52,14 +53,16 @@ export async function purgeFleet(
   const free = [...new Set(victims.flatMap(({ blobs }) => blobs).map(digestOf))].filter((digest) => !held.has(digest))
   const objects = kept.filter((one) => gone.has(artifactOf(one)))
   const blobs = (
-    await eachOf(free, signal, (digest) => eraser.list(bucket, `${root}${blobKey(digest)}`, MAX_OBJECTS, signal))
+    await eachOf(free, PARALLEL_CALLS, signal, (digest) =>
+      eraser.list(bucket, `${root}${blobKey(digest)}`, MAX_OBJECTS, signal),
+    )
   ).flat()
   if (!isDryRun) {
     const isManifest = (one: S3Kept): boolean => one.key === `${root}${manifestKey(artifactOf(one))}`
     // Without its manifest an artifact is not there, and nobody misses the rest.
-    await eachOf(objects.filter(isManifest), signal, (one) => eraser.erase(bucket, one, signal))
+    await eachOf(objects.filter(isManifest), PARALLEL_CALLS, signal, (one) => eraser.erase(bucket, one, signal))
     const rest = objects.filter((one) => !isManifest(one))
-    await eachOf([...rest, ...blobs], signal, (one) => eraser.erase(bucket, one, signal))
+    await eachOf([...rest, ...blobs], PARALLEL_CALLS, signal, (one) => eraser.erase(bucket, one, signal))
   }
   return { artifacts: gone.size, objects: sumOf(objects), blobs: sumOf(blobs) }
 }

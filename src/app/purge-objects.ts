@@ -3,19 +3,9 @@
 import type { S3Kept } from '../clients/s3-eraser.ts'
 import { S3Error } from '../clients/s3-error.ts'
 import type { Removed } from '../domain/purge.ts'
-import { Semaphore } from '../lib/semaphore.ts'
 
-const PARALLEL = 8
-
-/** In the order of `items`. */
-export async function eachOf<T, R>(
-  items: readonly T[],
-  signal: AbortSignal,
-  task: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const turns = new Semaphore(PARALLEL)
-  return await Promise.all(items.map((item) => turns.use(() => task(item), signal)))
-}
+/** Calls at a time. */
+export const PARALLEL_CALLS = 8
 
 export function sumOf(kept: readonly S3Kept[]): Removed {
   return { count: kept.length, bytes: kept.reduce((sum, { bytes }) => sum + bytes, 0) }

@@ -15,11 +15,12 @@ import {
   SharedFilesError,
 } from '../domain/shared-blobs.ts'
 import { MODEL_FILES } from '../domain/source-identity.ts'
+import { eachOf } from '../lib/each-of.ts'
 import { ALIASES_FILE } from '../registry/aliases-file.ts'
 import { SETTINGS_FILE } from '../registry/model-settings.ts'
 import { archivePathOf } from '../registry/s3-layout.ts'
 import { listGroups } from '../registry/s3-listing.ts'
-import { eachOf, isMissing, sumOf } from './purge-objects.ts'
+import { isMissing, PARALLEL_CALLS, sumOf } from './purge-objects.ts'
 
 export interface StorePurge {
   readonly models: readonly string[]
@@ -51,14 +52,14 @@ export async function purgeStore(
   }
   const theirs = found.filter((_, index) => isTheirs(paths[index] ?? ''))
   const blobs = await unsharedBlobs(s3, root, theirs, signal)
-  const kept = await eachOf([...blobs], signal, (sha256) =>
+  const kept = await eachOf([...blobs], PARALLEL_CALLS, signal, (sha256) =>
     eraser.list(bucket, blobKey(root, sha256), MAX_OBJECTS, signal),
   )
   // The model files first: from then on nobody takes what is left for a version.
   const inOrder = [...theirs.filter(isModelFile), ...theirs.filter((one) => !isModelFile(one))]
   if (!isDryRun) {
     for (const one of inOrder.filter(isModelFile)) await eraser.erase(bucket, one, signal)
-    await eachOf([...inOrder.filter((one) => !isModelFile(one)), ...kept.flat()], signal, (one) =>
+    await eachOf([...inOrder.filter((one) => !isModelFile(one)), ...kept.flat()], PARALLEL_CALLS, signal, (one) =>
       eraser.erase(bucket, one, signal),
     )
   }
@@ -121,8 +122,10 @@ async function unsharedBlobs(
   for await (const group of listGroups((request) => s3.list(request, signal), root, MAX_OBJECTS, signal))
     for (const { path } of group)
       if (isManifest(path) && !keys.has(`${prefix}${path}`)) others.push({ key: `${prefix}${path}` })
-  const held = new Set((await eachOf(others, signal, (other) => digestsOf(s3, bucket, other, signal))).flat())
-  const named = (await eachOf(own, signal, (one) => digestsOf(s3, bucket, one, signal))).flat()
+  const held = new Set(
+    (await eachOf(others, PARALLEL_CALLS, signal, (other) => digestsOf(s3, bucket, other, signal))).flat(),
+  )
+  const named = (await eachOf(own, PARALLEL_CALLS, signal, (one) => digestsOf(s3, bucket, one, signal))).flat()
   return new Set(named.filter((sha256) => !held.has(sha256)))
 }
 

@@ -4,7 +4,7 @@ import { S3Error } from '../clients/s3-error.ts'
 import type { S3Writer } from '../clients/s3-writer.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import { blobKey } from '../domain/shared-blobs.ts'
-import { Semaphore } from '../lib/semaphore.ts'
+import { eachOf } from '../lib/each-of.ts'
 import { type LocalFile, withFile } from './local-version.ts'
 
 /** Many tensors are small: round trips are what they cost. */
@@ -68,28 +68,4 @@ async function upload(
 ): Promise<void> {
   const name = { bucket: root.bucket, key: blobKey(root, sha256) }
   await withFile(file, (handle) => writer.upload(name, { file: handle, from, bytes, sha256, onBytes }, signal, over))
-}
-
-/** In the order of `items`. All have ended when it rejects. */
-async function eachOf<T, R>(
-  items: readonly T[],
-  limit: number,
-  signal: AbortSignal,
-  task: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const turns = new Semaphore(limit)
-  const failed = new AbortController()
-  const either = AbortSignal.any([signal, failed.signal])
-  const running = items.map((item) =>
-    turns.use(async () => {
-      try {
-        return await task(item)
-      } catch (error) {
-        failed.abort(error)
-        throw error
-      }
-    }, either),
-  )
-  await Promise.allSettled(running)
-  return await Promise.all(running)
 }

@@ -52,8 +52,7 @@ export function renderSharedFiles(files: readonly SharedFile[]): string {
 /** Paths are any text still: they are checked together with those of the version's other files. @throws SharedFilesError */
 export function parseSharedFiles(text: string): SharedFile[] {
   const { format, files } = objectOf(text)
-  if (format !== FORMAT)
-    throw new SharedFilesError(`its format is ${JSON.stringify(format) ?? 'missing'}, not ${FORMAT}`)
+  if (format !== FORMAT) throw new SharedFilesError(`its format is not ${FORMAT}`)
   if (!Array.isArray(files) || files.length > SOURCE_BOUNDS.maxFiles)
     throw new SharedFilesError(`expected a list of at most ${SOURCE_BOUNDS.maxFiles} files`)
   return files.map((file: unknown, index) => {

@@ -1,10 +1,11 @@
 /**
- * The small files beside a model, `modelmux.yaml`, `aliases.json` and `MLmodel`, and the manifests of artifacts.
+ * The small files beside a model, `modelmux.yaml`, `aliases.json`, `MLmodel` and `modelmux.blobs.json`, and the manifests of artifacts.
  *
  *   input = which of them (1 byte) | its text
  */
 import { parseManifest } from '../../../src/artifact/manifest.ts'
 import { isVersion } from '../../../src/domain/model-ref.ts'
+import { parseSharedFiles, remoteFileOf, renderSharedFiles } from '../../../src/domain/shared-blobs.ts'
 import { parseAliases } from '../../../src/registry/aliases-file.ts'
 import { parseMlModel } from '../../../src/registry/mlmodel.ts'
 import { defaultSettings, parseSettings } from '../../../src/registry/model-settings.ts'
@@ -12,7 +13,9 @@ import { mutateBytes } from '../mutate-bytes.ts'
 import { mutateJson } from '../mutate-json.ts'
 import { demand, type FuzzTarget } from '../target.ts'
 
-const KINDS = { settings: 0, aliases: 1, manifest: 2, mlmodel: 3 } as const
+const KINDS = { settings: 0, aliases: 1, manifest: 2, mlmodel: 3, shared: 4 } as const
+const KIND_COUNT = Object.keys(KINDS).length
+const ROOT = { bucket: 'models', prefix: 'prod/' }
 const MAX_THREADS = 8
 const DEFAULTS = defaultSettings({ batching: 'auto', maxRows: 64, maxDelayMs: 0, intraOpThreads: 1 })
 /** An operator reads it, one line for each problem. */
@@ -29,6 +32,7 @@ const SEEDS: readonly Buffer[] = [
     'flavors:\n  onnx:\n    data: model.onnx\n    onnx_session_options:\n      intra_op_num_threads: 4\n',
   ),
   seed(KINDS.mlmodel, 'run_id: a\nflavors: {onnx: &a {data: x}, other: *a}\nsaved_input_example_info:\n- !!set {b}\n'),
+  seed(KINDS.shared, renderSharedFiles([{ path: 'blobs/ab/x', sha256: 'ab'.repeat(32), bytes: 70_000 }])),
   seed(
     KINDS.manifest,
     '{"format":1,"artifact":"a","fingerprint":{"source":"s"},"form":"plain","file":"a.onnx","graph":{"digest":"0"},"blobs":[{"digest":"1","bytes":2}],"files":[{"path":"x","digest":"2"}],"signature":{"inputs":[],"outputs":[]}}',
@@ -49,9 +53,9 @@ export const sidecars: FuzzTarget = {
   run(input) {
     const text = input.toString('utf8', 1)
     try {
-      return readOf((input[0] ?? 0) % 4, text)
+      return readOf((input[0] ?? 0) % KIND_COUNT, text)
     } catch (error) {
-      if (!isProblem(error) || (input[0] ?? 0) % 4 === KINDS.manifest) throw error
+      if (!isProblem(error) || (input[0] ?? 0) % KIND_COUNT === KINDS.manifest) throw error
       demand(error.message.length <= LONGEST_PROBLEM, `a problem of ${error.message.length} characters`)
       return undefined
     }
@@ -65,6 +69,12 @@ function readOf(kind: number, text: string): unknown {
     demand((model.intraOpThreads ?? 1) <= MAX_THREADS, `${model.intraOpThreads} threads`)
     demand(model.modelFile !== '', 'no model file')
     return model
+  }
+  if (kind === KINDS.shared) {
+    const files = parseSharedFiles(text).map((file) => remoteFileOf(file, ROOT))
+    for (const { location } of files)
+      demand(/^s3:\/\/models\/prod\/\.blobs\/[0-9a-f]{2}\/[0-9a-f]{64}$/.test(location), `it lies at ${location}`)
+    return files
   }
   if (kind === KINDS.settings) {
     const settings = parseSettings(text, DEFAULTS)
