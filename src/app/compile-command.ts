@@ -15,6 +15,7 @@ import type { ModelVersion } from '../domain/model-version.ts'
 import { within } from '../lib/clock.ts'
 import { waitFor } from '../lib/wait-for.ts'
 import type { Registry } from '../registry/registry.ts'
+import { currentVersion } from '../registry/registry.ts'
 import { probeDevice } from '../worker/device-probe.ts'
 import { artifactOptions } from './artifact-options.ts'
 import { chooseDevice } from './choose-device.ts'
@@ -107,6 +108,7 @@ async function compileAll(
     {
       artifacts,
       store,
+      current: (one) => currentVersion(registry, one),
       fleet,
       parallel: 2 * config.artifact.compilers + 2,
       onDone(one) {

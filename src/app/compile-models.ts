@@ -12,6 +12,8 @@ import type { Store } from '../store/store.ts'
 export interface CompileModelsOptions {
   readonly artifacts: Pick<ArtifactRoom, 'find' | 'compile'>
   readonly store: Store
+  /** The version with the settings that it has by now: its files may have told some as they were staged. */
+  readonly current: (version: ModelVersion) => ModelVersion
   /** Of the process that owns the cache folder, where artifacts are shared. */
   readonly fleet: () => Pick<FleetCache, 'send' | 'idle' | 'queued'> | undefined
   readonly parallel: number
@@ -24,7 +26,7 @@ const MAX_UNSENT = 32
 /** @returns what came of each that was reached before the signal aborted; never rejects */
 export async function compileModels(
   versions: Iterable<ModelVersion>,
-  { artifacts, store, fleet, parallel, onDone }: CompileModelsOptions,
+  { artifacts, store, current, fleet, parallel, onDone }: CompileModelsOptions,
   signal: AbortSignal,
 ): Promise<CompiledModel[]> {
   const compileOne = async (version: ModelVersion): Promise<Omit<CompiledModel, 'model'>> => {
@@ -35,7 +37,7 @@ export async function compileModels(
     }
     const staged = await store.stage(version, signal)
     try {
-      const { manifest, timings, isFetched } = await artifacts.compile(compileSource(staged, version), signal)
+      const { manifest, timings, isFetched } = await artifacts.compile(compileSource(staged, current(version)), signal)
       // Without a phase of a compile, the same bytes were known under another name.
       const outcome = isFetched === true ? 'fetched' : timings.optimise === undefined ? 'there' : 'compiled'
       return { outcome, artifact: manifest.artifact }

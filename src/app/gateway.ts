@@ -7,6 +7,7 @@ import { Rollouts } from '../control/rollout.ts'
 import { parseModelRef } from '../domain/model-ref.ts'
 import { detach } from '../lib/detach.ts'
 import type { Registry } from '../registry/registry.ts'
+import { currentVersion } from '../registry/registry.ts'
 import type { Gateway } from '../routing/gateway.ts'
 import type { VersionDirectory } from '../routing/replica-client.ts'
 import { Router } from '../routing/router.ts'
@@ -108,7 +109,7 @@ export async function startGateway(base: ServerBase): Promise<RunningGateway> {
     clock,
     artifacts,
     stage: (one, signal) => store.stage(one, signal),
-    current: (one) => registry.versionsOf(one.name).find(({ key }) => key === one.key) ?? one,
+    current: (one) => currentVersion(registry, one),
     progressOf: (key) => store.progressOf(key),
     stagedBytes: async () => await staging?.usedBytes().catch(() => undefined),
     log,

@@ -10,13 +10,12 @@ import { MlflowRegistry } from '../registry/mlflow-registry.ts'
 import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
 import { ArtifactPlaces } from './artifact-places.ts'
+import { REGISTRY_FOLDER } from './cache-layout.ts'
 import { asMlflowFailure, MlflowNames, mlflowReads } from './mlflow-access.ts'
 import { mlflowFiles } from './mlflow-files.ts'
 import { MlflowStore } from './mlflow-store.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
-/** In the cache folder: what registries knew. */
-const REGISTRY_FOLDER = 'registry'
 const SNAPSHOT_NAME_DIGITS = 24
 
 /** @throws ConfigError for an environment that does not say what it should */

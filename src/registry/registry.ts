@@ -51,3 +51,8 @@ export interface WatchedRegistry extends Registry {
 
 /** One thing worth a line in the log. */
 export type RegistryEventSink = (name: string, fields: Readonly<Record<string, unknown>>) => void
+
+/** The version with the settings that it has by now; as it was when the registry does not have it any more. */
+export function currentVersion(registry: Pick<Registry, 'versionsOf'>, version: ModelVersion): ModelVersion {
+  return registry.versionsOf(version.name).find(({ key }) => key === version.key) ?? version
+}

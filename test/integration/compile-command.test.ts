@@ -119,6 +119,7 @@ describe('modelmux compile', () => {
       await server.logs('registry.scanned')
       const { code, compiled } = await report([customers.nameOf(7)])
       assert.deepEqual([code, compiled], [0, 1])
+      await server.logs('artifact.compiled')
       assert.equal(server.logged('artifact.compiled').length, 1)
       assert.equal(await customers.askRight(server, 7), 'load')
     } finally {

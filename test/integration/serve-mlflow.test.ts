@@ -1,6 +1,6 @@
 /** `modelmux serve --models mlflow+http://...` against a real MLflow server, and models that MLflow itself logged. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -11,7 +11,7 @@ import { MlflowPublisher } from '../support/mlflow-publisher.ts'
 import { MlflowServer, noMlflowServer } from '../support/mlflow-server.ts'
 import { sha256Of } from '../support/object-server.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
-import { ServerProcess } from '../support/server-process.ts'
+import { runModelmux, ServerProcess } from '../support/server-process.ts'
 
 const BUCKET = 'artifacts'
 
@@ -169,6 +169,32 @@ describe('serving models from MLflow', { skip: noMlflowServer }, () => {
     } finally {
       await server.stop()
       await rm(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('compiles what nobody asked for yet, on the example that was logged, and serves it from there', async () => {
+    const here = await mkdtemp(join(tmpdir(), 'modelmux-mlflow-compiled-'))
+    try {
+      const place = ['--models', `mlflow+${mlflow.uri}`, '--cache', here]
+      const { code, stderr } = await runModelmux(['compile', ...place, 'churn'], {})
+      assert.deepEqual([code, stderr], [0, ''])
+      const manifests = (await readdir(here)).filter((file) => /^[^.].*\.json$/.test(file))
+      const checks = await Promise.all(
+        manifests.map(
+          async (file) => (JSON.parse(await readFile(join(here, file), 'utf8')) as { check?: string }).check,
+        ),
+      )
+      assert.deepEqual(new Set(checks), new Set(['generated', 'given']))
+      const server = await serve(here)
+      try {
+        await server.logs('registry.scanned')
+        const answer = await customers.askRight(server, 'churn', 1)
+        assert.equal(answer.headers['x-modelmux-cache'], 'load')
+      } finally {
+        await server.stop()
+      }
+    } finally {
+      await rm(here, { recursive: true, force: true })
     }
   })
 
