@@ -1,27 +1,22 @@
 /** Models in an MLflow registry. */
-import { hash } from 'node:crypto'
-import { join } from 'node:path'
 import { Mlflow } from '../clients/mlflow.ts'
 import { MlflowHttp } from '../clients/mlflow-http.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { readMlflowEnvironment } from '../config/mlflow-environment.ts'
 import { mlflowServerOf } from '../domain/mlflow-uri.ts'
 import { MlflowRegistry } from '../registry/mlflow-registry.ts'
-import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
 import { ArtifactPlaces } from './artifact-places.ts'
-import { REGISTRY_FOLDER } from './cache-layout.ts'
+import { knownModels } from './known-models.ts'
 import { asMlflowFailure, MlflowNames, mlflowReads } from './mlflow-access.ts'
 import { mlflowFiles } from './mlflow-files.ts'
 import { MlflowStore } from './mlflow-store.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
-const SNAPSHOT_NAME_DIGITS = 24
-
 /** @throws ConfigError for an environment that does not say what it should */
 export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDeps): Promise<OpenSource> {
   const { clock, onEvent } = deps
-  const { store, model, cache } = deps.config
+  const { store, model } = deps.config
   const { pollMs, defaultAlias, maxIntraOpThreads: maxThreads, ...settings } = store.mlflow
   const { uri, credentials, tls, s3Endpoint, ...environment } = readMlflowEnvironment(mlflowServerOf(models))
   if (uri === undefined)
@@ -37,7 +32,6 @@ export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDe
   const names = new MlflowNames(prefix)
   const origin = [uri, ...(workspace === undefined ? [] : [workspace])].join(' ')
   const known = ['mlflow', origin, defaultAlias ?? '', prefix].join(' ')
-  const name = hash('sha256', known, 'hex').slice(0, SNAPSHOT_NAME_DIGITS)
   const registry = new MlflowRegistry({
     reads: mlflowReads(mlflow, names),
     place: uri,
@@ -45,7 +39,7 @@ export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDe
     defaultAlias,
     pollMs,
     defaults: model,
-    snapshot: new RegistrySnapshot({ path: join(cache.dir, REGISTRY_FOLDER, `${name}.jsonl`), origin: known, clock }),
+    snapshot: knownModels(known, deps),
     clock,
     random: Math.random,
     onEvent,

@@ -1,19 +1,15 @@
 /** Models in a folder of S3. */
-import { hash } from 'node:crypto'
-import { join } from 'node:path'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { NamePrefix } from '../domain/name-routes.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import { parseS3Folder } from '../domain/s3-uri.ts'
-import { RegistrySnapshot } from '../registry/registry-snapshot.ts'
 import type { ListPage } from '../registry/s3-listing.ts'
 import { S3Registry } from '../registry/s3-registry.ts'
 import { REMOTE_STORE_LIMITS, RemoteStore } from '../store/remote-store.ts'
-import { REGISTRY_FOLDER } from './cache-layout.ts'
+import { knownModels } from './known-models.ts'
 import { s3Lister, s3Reader, s3SmallReader, s3Sources } from './s3-access.ts'
 import type { OpenSource, SourceDeps, SourcePlace } from './source-place.ts'
 
-const SNAPSHOT_NAME_DIGITS = 24
 const CONNECT_MS = 5000
 const ANSWER_MS = 20_000
 /** Lists and small reads; a fetch has reads of its own, which it begins again by itself. */
@@ -23,7 +19,7 @@ export async function openS3({ models, prefix }: SourcePlace, deps: SourceDeps):
   // The SDK takes a tenth of a second and 35 MB: only where it is used.
   const { S3 } = await import('../clients/s3.ts')
   const { clock, onEvent } = deps
-  const { store, model, cache } = deps.config
+  const { store, model } = deps.config
   const { endpoint, region, pathStyle, pollMs } = store.s3
   const folder = parseS3Folder(models)
   const common = { endpoint, region, pathStyle, connectTimeoutMs: CONNECT_MS, answerTimeoutMs: ANSWER_MS, clock }
@@ -31,7 +27,6 @@ export async function openS3({ models, prefix }: SourcePlace, deps: SourceDeps):
   const reads = new S3({ ...common, attempts: 1, maxConnections: REMOTE_STORE_LIMITS.parallelReads })
   // One place may serve several prefixes, each with a registry that saves by itself.
   const origin = [endpoint ?? 'aws', models, ...(prefix === '' ? [] : [prefix])].join(' ')
-  const name = hash('sha256', origin, 'hex').slice(0, SNAPSHOT_NAME_DIGITS)
   const registry = new S3Registry({
     folder,
     list: within(s3Lister(calls), folder, prefix),
@@ -39,7 +34,7 @@ export async function openS3({ models, prefix }: SourcePlace, deps: SourceDeps):
     pollMs,
     settleMs: store.settleMs,
     defaults: model,
-    snapshot: new RegistrySnapshot({ path: join(cache.dir, REGISTRY_FOLDER, `${name}.jsonl`), origin, clock }),
+    snapshot: knownModels(origin, deps),
     clock,
     random: Math.random,
     onEvent,
