@@ -181,6 +181,18 @@ describe('loadConfig', () => {
     load(['--models', 'models', '--cache', 'models-cache'])
   })
 
+  it('keeps the folders of models in S3 and of the compile cache of a fleet apart', () => {
+    const where = (place: string) => ({ MODELMUX_ARTIFACT_FLEET_CACHE_PLACE: place })
+    for (const place of ['s3://bkt/models', 's3://bkt/models/fleet', 's3://bkt'])
+      assert.match(
+        problemsOf(() => load(['--models', 's3://bkt/models/'], where(place))).join('\n'),
+        /^artifact\.fleetCache\.place = "s3:\/\/bkt.*": expected neither to lie in the other$/m,
+      )
+    for (const place of ['s3://bkt/models-compiled', 's3://other/models'])
+      load(['--models', 's3://bkt/models'], where(place))
+    assert.match(problemsOf(() => load([], where('/tmp/x'))).join('\n'), /expected null or the place of a folder in S3/)
+  })
+
   it('checks every place of models, and the prefix of its names', () => {
     const sources = [
       { prefix: 'acme', models: 's3://models/acme' },
