@@ -184,13 +184,17 @@ describe('purging what a server keeps', { skip: noS3Server }, () => {
     assert.deepEqual([twin.fleet?.artifacts, twin.cache.kept], [0, 1])
   })
 
-  it('waits for nobody: with a server on the folder it removes nothing', async (context) => {
+  it('waits for nobody: with a server on the folder it removes nothing', async () => {
     const server = await serveAll()
-    context.after(() => server.stop())
-    const refused = await runModelmux(['purge', 'acme/churn', '--cache', cache, '--yes'], { env: settings() })
-    assert.deepEqual([refused.code, /a server is using the cache folder/.test(refused.stderr)], [3, true])
-    const inputs = zoo.sampleInputs(new Rng('still'), 1)
-    assertOutputs(await infer(server.client, 'acme/churn', inputs), zoo.expected(recipe(1), inputs))
+    // Before the folder is removed: hooks run in the order in which they were set.
+    try {
+      const refused = await runModelmux(['purge', 'acme/churn', '--cache', cache, '--yes'], { env: settings() })
+      assert.deepEqual([refused.code, /a server is using the cache folder/.test(refused.stderr)], [3, true])
+      const inputs = zoo.sampleInputs(new Rng('still'), 1)
+      assertOutputs(await infer(server.client, 'acme/churn', inputs), zoo.expected(recipe(1), inputs))
+    } finally {
+      await server.stop()
+    }
   })
 
   it('removes what was published too when told to, with the tensors that no other version has', async () => {
