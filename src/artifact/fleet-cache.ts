@@ -57,10 +57,10 @@ export class FleetCache {
       circuit: this.#circuit,
       wrong: this.#wrong,
       onBytes: (bytes) => (this.#bytes.sent += bytes),
-      onSent: (artifact, sent) => parts.onEvent('fleet-cache.sent', { artifact, ...sent }),
+      onSent: (artifact, sent) => parts.onEvent('fleet.sent', { artifact, ...sent }),
       onDropped: (artifact, reason, error) => {
         add(this.#drops, reason)
-        parts.onEvent('fleet-cache.dropped', { artifact, reason, error: messageOf(error) })
+        parts.onEvent('fleet.dropped', { artifact, reason, error: messageOf(error) })
       },
     })
   }
@@ -78,11 +78,11 @@ export class FleetCache {
     }
     try {
       const brought = await this.#fetch.bring(artifact, tenant, this.#closing.signal)
-      if (this.#circuit.succeeded()) onEvent('fleet-cache.recovered', {})
+      if (this.#circuit.succeeded()) onEvent('fleet.recovered', {})
       add(this.#lookups, brought === undefined ? 'miss' : 'hit')
       if (brought === undefined) return undefined
       const { manifest, ...counts } = brought
-      onEvent('fleet-cache.fetched', { artifact, ...counts, ms: Math.round(clock.now() - began) })
+      onEvent('fleet.fetched', { artifact, ...counts, ms: Math.round(clock.now() - began) })
       return manifest
     } catch (error) {
       this.#failed(artifact, error)
@@ -127,10 +127,10 @@ export class FleetCache {
     const { clock, onEvent } = this.#parts
     const outcome = outcomeOf(error)
     add(this.#lookups, outcome)
-    onEvent('fleet-cache.fetch-failed', { artifact, outcome, error: messageOf(error) })
+    onEvent('fleet.fetch-failed', { artifact, outcome, error: messageOf(error) })
     if (outcome === 'wrong') this.#distrust(artifact, error)
     if (outcome === 'unavailable' || outcome === 'late') {
-      if (this.#circuit.failed(clock.now())) onEvent('fleet-cache.left-alone', { ms: this.#limits.retryMs })
+      if (this.#circuit.failed(clock.now())) onEvent('fleet.left-alone', { ms: this.#limits.retryMs })
       return
     }
     this.#circuit.succeeded()

@@ -19,7 +19,7 @@ describe('a compile cache behind a bad network', { skip: noS3Server }, () => {
     customers = await Customers.make(1)
     const first = await machine()
     assert.equal(await customers.askRight(first, 1), 'compile')
-    await first.logs('fleet-cache.sent')
+    await first.logs('fleet.sent')
     await first.stop()
   })
   after(async () => {
@@ -66,7 +66,7 @@ describe('a compile cache behind a bad network', { skip: noS3Server }, () => {
       try {
         assert.equal(await customers.askRight(server, 1), 'compile')
         const lookups = (await server.metrics()).get(`modelmux_fleet_cache_lookups_total{outcome="${outcome}"}`)
-        assert.equal(lookups, 1, JSON.stringify(server.logged('fleet-cache.fetch-failed')))
+        assert.equal(lookups, 1, JSON.stringify(server.logged('fleet.fetch-failed')))
       } finally {
         proxy.heal()
         await server.stop()

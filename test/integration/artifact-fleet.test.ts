@@ -56,7 +56,7 @@ async function assertCompiledAndMended(t: TestContext, place: MemoryPlace): Prom
   assert.equal(second.compiles(), 1)
   await assertAnswers(store, manifest, customer(1))
   assert.deepEqual(
-    second.said('fleet-cache.fetch-failed').map(({ outcome }) => outcome),
+    second.said('fleet.fetch-failed').map(({ outcome }) => outcome),
     ['wrong'],
   )
   await store.fleet?.idle()
@@ -141,7 +141,7 @@ describe('artifacts of a fleet', () => {
         ['skipped', 2],
       ],
     )
-    assert.equal(second.said('fleet-cache.left-alone').length, 1)
+    assert.equal(second.said('fleet.left-alone').length, 1)
   })
 
   it('are compiled here when they take too long to come', async (t) => {

@@ -59,7 +59,7 @@ describe('servers that share compiled models', { skip: noS3Server }, () => {
   async function fill(...ones: readonly number[]): Promise<void> {
     const server = await machine()
     for (const one of ones) assert.equal(await customers.askRight(server, one), 'compile')
-    await until('all is sent', async () => server.logged('fleet-cache.sent').length === ones.length)
+    await until('all is sent', async () => server.logged('fleet.sent').length === ones.length)
     assert.equal(await compiles(server), ones.length)
     await server.stop()
   }
@@ -80,9 +80,9 @@ describe('servers that share compiled models', { skip: noS3Server }, () => {
     await s3.put(BUCKET, keys.find((key) => key.endsWith('/manifest.json')) ?? '', '{"format":1,"artifact":"../etc"}')
     const server = await machine()
     assert.equal(await customers.askRight(server, 1), 'compile')
-    assert.equal((await server.logs('fleet-cache.fetch-failed')).outcome, 'wrong')
+    assert.equal((await server.logs('fleet.fetch-failed')).outcome, 'wrong')
     assert.equal(await count(server, 'lookups_total{outcome="wrong"}'), 1)
-    await server.logs('fleet-cache.sent')
+    await server.logs('fleet.sent')
     assert.equal(await customers.askRight(await machine(), 1), 'load')
   })
 
@@ -103,7 +103,7 @@ describe('servers that share compiled models', { skip: noS3Server }, () => {
       for (const one of [1, 2, 3, 4]) assert.equal(await customers.askRight(server, one), 'compile')
       assert.equal(await count(server, 'lookups_total{outcome="unavailable"}'), 3)
       assert.equal(await count(server, 'lookups_total{outcome="skipped"}'), 1)
-      await server.logs('fleet-cache.left-alone')
+      await server.logs('fleet.left-alone')
     } finally {
       await s3.resume()
     }
