@@ -6,8 +6,8 @@ import { until } from '../support/eventually.ts'
 import { ModelsFolder } from '../support/models-folder.ts'
 import { ServerProcess } from '../support/server-process.ts'
 
-/** What only a GPU has. */
-const OF_DEVICES = /^modelmux_device_/
+/** What only a GPU has, and a fleet that shares what it compiles. */
+const OF_OTHERS = /^modelmux_(?:device|fleet_cache)_/
 /** Counters of what need not happen: their label sets come with their first event. */
 const MAY_BE_ABSENT: ReadonlySet<string> = new Set([
   'modelmux_evictions_total',
@@ -56,7 +56,7 @@ describe('the metrics of a server', () => {
       .filter(([name, { type }]) => !names.has(type === 'histogram' ? `${name}_count` : name))
       .map(([name]) => name)
     assert.deepEqual(
-      missing.filter((name) => !MAY_BE_ABSENT.has(name) && !OF_DEVICES.test(name)),
+      missing.filter((name) => !MAY_BE_ABSENT.has(name) && !OF_OTHERS.test(name)),
       [],
     )
     assert.equal(samples.get('modelmux_model_requests_total{model="plain"}'), 1)
