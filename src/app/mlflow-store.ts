@@ -37,6 +37,9 @@ export class MlflowStore implements Store {
     try {
       if (!staged.files.some(({ path }) => path === MLMODEL_FILE)) return staged
       const model = await this.#modelIn(staged, version)
+      // It may say something else than when it was read before the fetch, and what it names may be another version's file.
+      if (!staged.files.some(({ path }) => path === model.modelFile))
+        throw unusable(version, `it has no '${printable(model.modelFile)}'`)
       const example = await this.#exampleIn(staged, model.exampleFile, version)
       this.#parts.onSaid(version, {
         ...(model.intraOpThreads === undefined ? {} : { intraOpThreads: model.intraOpThreads }),
@@ -53,17 +56,12 @@ export class MlflowStore implements Store {
     return this.#parts.store.progressOf(key)
   }
 
-  async #modelIn({ dir }: StagedSource, { name, version }: ModelVersion): Promise<MlModel> {
+  async #modelIn({ dir }: StagedSource, version: ModelVersion): Promise<MlModel> {
     try {
       return parseMlModel(await readFile(join(dir, MLMODEL_FILE), 'utf8'), this.#parts.maxThreads)
     } catch (error) {
       if (!(error instanceof MlModelError)) throw error
-      throw new GatewayError(
-        'ARTIFACT_INVALID',
-        `version ${version} of '${name}' cannot be used: ${error.message}`,
-        { model: name, version },
-        { cause: error },
-      )
+      throw unusable(version, error.message, error)
     }
   }
 
@@ -82,4 +80,13 @@ export class MlflowStore implements Store {
       return undefined
     }
   }
+}
+
+function unusable({ name, version }: ModelVersion, reason: string, cause?: unknown): GatewayError {
+  return new GatewayError(
+    'ARTIFACT_INVALID',
+    `version ${version} of '${name}' cannot be used: ${reason}`,
+    { model: name, version },
+    { cause },
+  )
 }
