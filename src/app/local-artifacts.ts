@@ -3,7 +3,7 @@
  * resolved: what is read is what was allowed, whatever the registry and whoever can write there say.
  */
 import { constants } from 'node:fs'
-import { open, realpath } from 'node:fs/promises'
+import { type FileHandle, open, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RemoteFile } from '../domain/remote-source.ts'
 import { SOURCE_BOUNDS } from '../domain/source-identity.ts'
@@ -11,8 +11,8 @@ import { isGone, isInside, listTree } from '../lib/file-tree.ts'
 import { type ObjectReader, ReadFailure } from '../store/object-reader.ts'
 
 const SCHEME = 'file://'
-/** An alias of the file, or a link put there since it was listed, is not followed. */
-const READ = constants.O_RDONLY | constants.O_NOFOLLOW
+/** A link put there since the file was listed is not followed, and a pipe is not waited for: it would hold a thread for ever. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 export function isLocalFile({ location }: RemoteFile): boolean {
   return location.startsWith(SCHEME)
@@ -39,15 +39,29 @@ export async function localFiles(dir: string, roots: readonly string[], signal: 
 export const localReader: ObjectReader = {
   ranges: false,
   async read({ location, bytes }, from, to, signal) {
+    const path = location.slice(SCHEME.length)
+    let file: FileHandle | undefined
     try {
-      const file = await open(location.slice(SCHEME.length), READ)
-      if ((await file.stat()).size === bytes) return file.createReadStream({ start: from, end: to - 1, signal })
-      await file.close()
+      file = await open(path, READ)
+      if (!(await isStill(file, path, bytes))) throw new ReadFailure('replaced', 'there is another file by now')
+      signal.throwIfAborted()
+      const stream = file.createReadStream({ start: from, end: to - 1, signal })
+      // It may fail or be aborted before it is read, and an 'error' that nobody listens to ends the process.
+      stream.on('error', () => undefined)
+      return stream
     } catch (error) {
-      throw asFailure(error)
+      await file?.close()
+      signal.throwIfAborted()
+      throw error instanceof ReadFailure ? error : asFailure(error)
     }
-    throw new ReadFailure('replaced', 'the file has another size by now')
   },
+}
+
+/** Whether what was opened is the file that was listed. A folder on the way to it may be a link by now. */
+async function isStill(file: FileHandle, path: string, bytes: number): Promise<boolean> {
+  const facts = await file.stat()
+  if (!facts.isFile() || facts.size !== bytes || facts.nlink > 1) return false
+  return (await readlink(`/proc/self/fd/${file.fd}`)) === path
 }
 
 function asFailure(error: unknown): ReadFailure {

@@ -9,6 +9,8 @@ import { GatewayError } from '../domain/errors.ts'
 import type { ModelVersion } from '../domain/model-version.ts'
 import type { RemoteFile, RemoteSource } from '../domain/remote-source.ts'
 import { MODEL_FILES } from '../domain/source-identity.ts'
+import type { Clock } from '../lib/clock.ts'
+import { waitFor } from '../lib/wait-for.ts'
 import type { MlflowFiles } from '../registry/mlflow-record.ts'
 import { MLMODEL_FILE, MLMODEL_MAX_BYTES, MlModelError, parseMlModel } from '../registry/mlmodel.ts'
 import { type ObjectReader, ReadFailure } from '../store/object-reader.ts'
@@ -24,12 +26,15 @@ export interface MlflowFilesParts {
   readonly reader: ObjectReader
   /** What an MLmodel may ask for at most. */
   readonly maxThreads: number
+  readonly clock: Clock
 }
 
 /** Where a version lies does not change for as long as it is the same version. */
 const REMEMBERED = 10_000
 /** Tries of the one small read that is made before the fetch. */
 const TRIES = 3
+/** Each of them, to its last byte. */
+const TRY_MS = 30_000
 
 export function mlflowFiles(
   parts: MlflowFilesParts,
@@ -65,7 +70,7 @@ function placeIn(uri: string, rules: ArtifactRules): ArtifactPlace {
 async function modelFileOf(
   version: ModelVersion,
   files: readonly RemoteFile[],
-  { reader, maxThreads }: MlflowFilesParts,
+  { reader, maxThreads, clock }: MlflowFilesParts,
   signal: AbortSignal,
 ): Promise<string> {
   if (files.length === 0) throw new ReadFailure('missing', 'there are no files where MLflow says that they are')
@@ -78,7 +83,7 @@ async function modelFileOf(
   }
   if (mlmodel.bytes > MLMODEL_MAX_BYTES)
     throw unusable(version, `its ${MLMODEL_FILE} has ${mlmodel.bytes} bytes, at most ${MLMODEL_MAX_BYTES} are allowed`)
-  const text = await readText(reader, mlmodel, signal)
+  const text = await readText(reader, mlmodel, clock, signal)
   try {
     return parseMlModel(text, maxThreads).modelFile
   } catch (error) {
@@ -87,19 +92,38 @@ async function modelFileOf(
   }
 }
 
-async function readText(reader: ObjectReader, file: RemoteFile, signal: AbortSignal): Promise<string> {
+async function readText(reader: ObjectReader, file: RemoteFile, clock: Clock, signal: AbortSignal): Promise<string> {
   if (file.bytes === 0) return ''
   for (let tries = 1; ; tries++) {
+    const late = new AbortController()
+    const timer = clock.after(TRY_MS, () =>
+      late.abort(new ReadFailure('unavailable', `its ${MLMODEL_FILE} is slow to come`)),
+    )
+    const either = AbortSignal.any([signal, late.signal])
     try {
-      const chunks: Uint8Array[] = []
-      for await (const chunk of await reader.read(file, 0, file.bytes, signal)) chunks.push(chunk)
-      return Buffer.concat(chunks).toString('utf8')
+      // What does not end with the signal is not waited for.
+      return await waitFor(wholeText(reader, file, either), either)
     } catch (error) {
       signal.throwIfAborted()
       const isPassing = error instanceof ReadFailure && error.kind === 'unavailable'
       if (!isPassing || tries >= TRIES) throw error
+    } finally {
+      timer.cancel()
     }
   }
+}
+
+/** As many bytes as were listed: readers leave that to whoever reads. */
+async function wholeText(reader: ObjectReader, file: RemoteFile, signal: AbortSignal): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of await reader.read(file, 0, file.bytes, signal)) {
+    bytes += chunk.length
+    if (bytes > file.bytes) break
+    chunks.push(chunk)
+  }
+  if (bytes === file.bytes) return Buffer.concat(chunks).toString('utf8')
+  throw new ReadFailure('unavailable', `its ${MLMODEL_FILE} came with another size than it was listed with`)
 }
 
 function unusable({ name, version }: ModelVersion, reason: string): GatewayError {

@@ -54,6 +54,7 @@ export async function openMlflow({ models, prefix }: SourcePlace, deps: SourceDe
       list: (place, signal) => artifacts.list(place, signal),
       reader: artifacts.reader,
       maxThreads,
+      clock,
     }),
     staging: await deps.staging(),
     limits: REMOTE_STORE_LIMITS,

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { link, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { localFiles, localReader } from '../../../src/app/local-artifacts.ts'
 import { mlflowFiles } from '../../../src/app/mlflow-files.ts'
 import type { ArtifactPlace } from '../../../src/domain/artifact-place.ts'
 import type { RemoteFile } from '../../../src/domain/remote-source.ts'
 import type { MlflowFiles } from '../../../src/registry/mlflow-record.ts'
 import { ReadFailure } from '../../../src/store/object-reader.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import { modelVersion } from '../../support/model-version.ts'
 
 const { signal } = new AbortController()
@@ -26,6 +30,9 @@ class Scene {
   ])
   uri = 'mlflow-artifacts:/1/model'
   fails = 0
+  /** What comes instead of the MLmodel. */
+  body: (() => AsyncIterable<Uint8Array>) | undefined
+  readonly clock = new ManualClock()
   digests: MlflowFiles['digests'] = []
   readonly sourceOf = mlflowFiles({
     rules: { server: 'http://mlflow:5000', allowed: [] },
@@ -43,12 +50,14 @@ class Scene {
       read: async ({ path }) => {
         this.calls.push(`read ${path}`)
         if (this.fails-- > 0) throw new ReadFailure('unavailable', 'for a moment')
+        if (this.body !== undefined) return this.body()
         return (async function* (text) {
           yield Buffer.from(text)
         })(this.contents.get(path) ?? '')
       },
     },
     maxThreads: 4,
+    clock: this.clock,
   })
 
   #file(path: string, text: string, place: ArtifactPlace): RemoteFile {
@@ -111,6 +120,28 @@ describe('the files of a version in MLflow', () => {
     scene.fails = 3
     await assert.rejects(scene.sourceOf(modelVersion('churn'), signal), { kind: 'unavailable' })
   })
+
+  it('are not found by an MLmodel that never ends, ends early, or stops in the middle', async () => {
+    const scene = new Scene()
+    let sent = 0
+    scene.body = async function* () {
+      for (; sent < 2 ** 20; sent += 1024) yield Buffer.alloc(1024)
+    }
+    await assert.rejects(scene.sourceOf(modelVersion('churn'), signal), { kind: 'unavailable' })
+    assert.ok(sent < 2 ** 16, `${sent} bytes were taken`)
+    scene.body = async function* () {
+      yield Buffer.from(ONNX.slice(0, 20))
+    }
+    await assert.rejects(scene.sourceOf(modelVersion('churn'), signal), { kind: 'unavailable' })
+    scene.body = async function* () {
+      yield Buffer.from(ONNX.slice(0, 20))
+      await new Promise(() => undefined)
+    }
+    const stalled = assert.rejects(scene.sourceOf(modelVersion('churn'), signal), { kind: 'unavailable' })
+    for (let tries = 0; tries < 3; tries++) await scene.clock.advance(30_000)
+    await stalled
+    assert.equal(scene.clock.pendingTimers, 0)
+  })
 })
 
 describe('artifacts in folders of this machine', () => {
@@ -153,5 +184,38 @@ describe('artifacts in folders of this machine', () => {
     const location = `file://${join(allowed, 'soft/model.onnx')}`
     await assert.rejects(localReader.read({ path: 'model.onnx', bytes: 6, location }, 0, 6, signal), ReadFailure)
     await assert.rejects(localFiles(join(allowed, 'nowhere'), [allowed], signal), { kind: 'missing' })
+  })
+
+  it('are not read once something else is there than was listed: a link on the way, another name, a pipe', async () => {
+    const dir = join(allowed, 'changed')
+    await mkdir(join(dir, 'sub'), { recursive: true })
+    await mkdir(join(root, 'elsewhere'))
+    for (const path of ['changed/sub/part.data', 'changed/model.onnx', 'changed/pipe'])
+      await writeFile(join(allowed, path), 'secret')
+    await writeFile(join(root, 'elsewhere/part.data'), 'secret')
+    const files = await localFiles(dir, [allowed], signal)
+    await rm(join(dir, 'sub'), { recursive: true })
+    await symlink(join(root, 'elsewhere'), join(dir, 'sub'))
+    await rm(join(dir, 'model.onnx'))
+    await link(join(root, 'secret'), join(dir, 'model.onnx'))
+    await rm(join(dir, 'pipe'))
+    await promisify(execFile)('mkfifo', [join(dir, 'pipe')])
+    for (const file of files)
+      await assert.rejects(localReader.read(file, 0, 6, signal), { kind: 'replaced' }, file.path)
+    assert.equal(files.length, 3)
+  })
+
+  it('end with the signal, and not the process with them, when nobody reads them yet', async () => {
+    const [graph] = await localFiles(join(allowed, 'model'), [allowed], signal)
+    assert.ok(graph)
+    const reason = new Error('nobody waits')
+    const [early, late] = [new AbortController(), new AbortController()]
+    const opening = assert.rejects(localReader.read(graph, 0, 5, early.signal), reason)
+    early.abort(reason)
+    await opening
+    const read = await localReader.read(graph, 0, 5, late.signal)
+    late.abort(reason)
+    await setImmediate()
+    await assert.rejects(buffer(read), { name: 'AbortError' })
   })
 })
