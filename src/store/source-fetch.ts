@@ -97,8 +97,12 @@ async function copyShared(
   const target = join(dir, path)
   await mkdir(dirname(target), { recursive: true })
   if (!(await shared.copy(sha256, target))) return undefined
-  const actual = await digests.begin(target, bytes, undefined).end(bytes)
-  if (actual.sha256 !== sha256) {
+  // A machine that lost its power may have kept a part of it.
+  const actual = await digests
+    .begin(target, bytes, undefined)
+    .end(bytes)
+    .catch(() => undefined)
+  if (actual?.sha256 !== sha256) {
     await rm(target)
     await shared.forget(sha256)
     return undefined
