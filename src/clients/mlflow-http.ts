@@ -141,7 +141,7 @@ export class MlflowHttp {
       const { streamAnswerMs: headersTimeout, streamIdleMs: bodyTimeout } = this.#limits
       const answer = await this.#request(this.#files, call, { headersTimeout, bodyTimeout }, signal)
       if (answer.statusCode !== 200)
-        throw answeredError(answer.statusCode, await this.#textOf(answer, ERROR_BYTES), this.#retryAfter(answer))
+        throw answeredError(answer.statusCode, await this.#errorText(answer), this.#retryAfter(answer))
       const cancel = (): Promise<void> => answer.body.dump({ limit: 0 }).catch(() => undefined)
       return { bytes: lengthOf(answer), chunks: chunksOf(answer, signal), cancel }
     } catch (error) {
@@ -159,7 +159,7 @@ export class MlflowHttp {
         headersTimeout: this.#limits.streamAnswerMs,
         signal: signal ?? null,
       })
-      const text = await this.#textOf(answer, ERROR_BYTES)
+      const text = await this.#errorText(answer)
       if (answer.statusCode !== 200) throw answeredError(answer.statusCode, text, this.#retryAfter(answer))
     } catch (error) {
       throw failed(error, signal)
@@ -226,6 +226,19 @@ export class MlflowHttp {
       chunks.push(chunk)
     }
     return Buffer.concat(chunks).toString('utf8')
+  }
+
+  /** As much of it as may say something: pages of proxies are long, and the status says more than their end. */
+  async #errorText({ body }: Dispatcher.ResponseData): Promise<string> {
+    const chunks: Uint8Array[] = []
+    let bytes = 0
+    for await (const chunk of body as AsyncIterable<Uint8Array>) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      // Leaving the loop ends the connection.
+      if (bytes >= ERROR_BYTES) break
+    }
+    return Buffer.concat(chunks).subarray(0, ERROR_BYTES).toString('utf8')
   }
 
   #retryAfter({ headers }: Dispatcher.ResponseData): number | undefined {

@@ -148,6 +148,16 @@ describe('the MLflow client', () => {
     }
   })
 
+  it('tells a failure by its status, however long the page that comes with it', async () => {
+    const page = `<html>${'x'.repeat(200_000)}`
+    const { uri } = await rig.listen(answersWith([503, page, { 'retry-after': '7' }], [404, page]))
+    const { http } = rig.connect(uri)
+    const path = 'mlflow-artifacts/artifacts/f'
+    const error = await fails(http.stream({ method: 'GET', path }), 'unavailable', /answered 503/)
+    assert.equal(error.retryAfterMs, 7000)
+    await fails(http.send({ method: 'PUT', path }, new Uint8Array(1), 1), 'no-endpoint', /answered 404/)
+  })
+
   it('holds up no call with files that do not come', async () => {
     const { uri } = await rig.listen(({ url = '' }, response) => {
       if (url.includes('/mlflow/')) response.end(MODEL)
