@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream'
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { GetObjectCommand, HeadObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import type { Clock } from '../lib/clock.ts'
 import { countedBody } from './s3-body.ts'
 import type { S3ObjectName, S3Options } from './s3-client.ts'
 import { ask, makeClient } from './s3-client.ts'
@@ -51,9 +52,13 @@ const SHA256_HEX = /^[0-9a-f]{64}$/
 
 export class S3 {
   readonly #client: S3Client
+  readonly #clock: Clock
+  readonly #textMs: number
 
   constructor(options: S3Options) {
     this.#client = makeClient(options)
+    this.#clock = options.clock
+    this.#textMs = options.answerTimeoutMs
   }
 
   /** One page of the objects whose keys begin with `prefix`. */
@@ -147,13 +152,26 @@ export class S3 {
     return countedBody(body, to - from, signal)
   }
 
-  /** A small object as text. @throws S3Error `refused` when it is larger than `maxBytes` */
+  /**
+   * A small object as text, whose body has as long to come as its headers: nobody watches it for silence.
+   * @throws S3Error `refused` when it is larger than `maxBytes`
+   */
   async readText(name: S3ObjectName, bytes: number, maxBytes: number, signal?: AbortSignal): Promise<string> {
     if (bytes > maxBytes) throw new S3Error('refused', `it has ${bytes} bytes, at most ${maxBytes} are allowed`)
     if (bytes === 0) return ''
-    const chunks: Uint8Array[] = []
-    for await (const chunk of await this.read(name, 0, bytes, signal)) chunks.push(chunk)
-    return Buffer.concat(chunks).toString('utf8')
+    const late = new AbortController()
+    const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
+    const body = await this.read(name, 0, bytes, either)
+    const timer = this.#clock.after(this.#textMs, () =>
+      late.abort(new S3Error('unavailable', 'S3 stopped in the middle of an answer')),
+    )
+    try {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of body) chunks.push(chunk)
+      return Buffer.concat(chunks).toString('utf8')
+    } finally {
+      timer.cancel()
+    }
   }
 
   /** Ends idle connections. */

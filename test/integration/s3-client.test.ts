@@ -7,13 +7,15 @@ import { after, before, describe, it } from 'node:test'
 import { S3 } from '../../src/clients/s3.ts'
 import type { S3ErrorKind } from '../../src/clients/s3-error.ts'
 import { S3Error } from '../../src/clients/s3-error.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { type Clock, systemClock } from '../../src/lib/clock.ts'
+import { until } from '../support/eventually.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { noS3Server, S3Server } from '../support/s3-server.ts'
 
 const BUCKET = 'models'
 const VERSIONED = 'models-kept'
 
-function clientOf(endpoint: string): S3 {
+function clientOf(endpoint: string, clock: Clock = systemClock): S3 {
   return new S3({
     endpoint,
     region: null,
@@ -21,7 +23,7 @@ function clientOf(endpoint: string): S3 {
     attempts: 1,
     connectTimeoutMs: 5000,
     answerTimeoutMs: 20_000,
-    clock: systemClock,
+    clock,
     maxConnections: 8,
   })
 }
@@ -205,6 +207,18 @@ describe('the S3 client and a server that breaks its word', () => {
       response.write('12345', () => response.socket?.resetAndDestroy())
     })
     await failure(textOf(await s3.read(name, 0, 10)), 'unavailable')
+  })
+
+  it('does not wait for ever for the rest of a small text', async () => {
+    const clock = new ManualClock()
+    const patient = clientOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, clock)
+    answers.push((_, response) => void response.writeHead(206, head).write('12345'))
+    const work = failure(patient.readText(name, 10, 100), 'unavailable')
+    await until('the answer has begun', () => clock.pendingTimers === 1)
+    await clock.advance(20_000)
+    await work
+    assert.equal(clock.pendingTimers, 0)
+    patient.close()
   })
 
   it('reads keys that XML could not write, and wants to know how a list goes on', async () => {
