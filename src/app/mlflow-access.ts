@@ -5,8 +5,8 @@ import { MlflowError, type MlflowErrorKind } from '../clients/mlflow-error.ts'
 import { MLFLOW_LIMITS } from '../clients/mlflow-http.ts'
 import type { SignedReads } from '../clients/signed-reads.ts'
 import { proxyPathOf } from '../domain/artifact-place.ts'
+import { nameFilter } from '../domain/mlflow-filter.ts'
 import type { MlflowReads } from '../registry/mlflow-listing.ts'
-import { nameFilter } from '../registry/mlflow-listing.ts'
 import { type ObjectReader, ReadFailure, type ReadFailureKind } from '../store/object-reader.ts'
 
 const FAILURES: Readonly<Record<MlflowErrorKind, ReadFailureKind>> = {

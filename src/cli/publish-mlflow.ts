@@ -12,6 +12,7 @@ import type { MlflowArtifacts } from '../clients/mlflow-artifacts.ts'
 import { MlflowError } from '../clients/mlflow-error.ts'
 import type { S3Writer } from '../clients/s3-writer.ts'
 import { type ArtifactRules, artifactPlaceOf, PlaceRefusedError } from '../domain/artifact-place.ts'
+import { nameFilter } from '../domain/mlflow-filter.ts'
 import { digestsIn, digestTag } from '../domain/mlflow-tags.ts'
 import type { S3Folder } from '../domain/s3-uri.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -97,8 +98,8 @@ async function versionWith(
 ): Promise<MlflowVersion | undefined> {
   const tags = new Map(files.map(({ path, sha256 }) => [digestTag(path), sha256]))
   const wanted = JSON.stringify(digestsIn(tags))
-  // Quotes as MLflow's language of filters has them.
-  const filter = `name='${name.replaceAll("'", "''")}'`
+  const filter = nameFilter(name)
+  if (filter === undefined) return undefined
   const { versions } = await mlflow.searchVersions({ filter, limit: NEWEST }, signal)
   return versions.find((version) => version.status === 'READY' && JSON.stringify(digestsIn(version.tags)) === wanted)
 }

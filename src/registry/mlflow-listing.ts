@@ -62,9 +62,3 @@ export async function eachItem<T>(
   }
   throw new Error(`MLflow has more than ${MAX_PAGES} pages of models`)
 }
-
-/** The filter for the versions of one model; undefined for a name that MLflow's filters have no words for. */
-export function nameFilter(name: string): string | undefined {
-  if (!name.includes("'")) return `name='${name}'`
-  return name.includes('"') ? undefined : `name="${name}"`
-}

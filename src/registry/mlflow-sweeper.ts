@@ -3,10 +3,12 @@
  * are asked for before versions, so that whatever version an alias names is in the list that comes after it. A look that ended while a
  * sweep was under way knows better than the sweep.
  */
+
+import { nameFilter } from '../domain/mlflow-filter.ts'
 import { nameProblem, printable } from '../domain/model-ref.ts'
 import { nextTurn } from '../lib/next-turn.ts'
 import type { ListedModel, MlflowReads } from './mlflow-listing.ts'
-import { eachItem, nameFilter } from './mlflow-listing.ts'
+import { eachItem } from './mlflow-listing.ts'
 import type { FoundVersion, MlflowFiles, MlflowRecord, RecordTerms, SaidSettings } from './mlflow-record.ts'
 import { foundVersion, mlflowRecord, withSaid } from './mlflow-record.ts'
 import { defaultSettings, type ModelDefaults } from './model-settings.ts'

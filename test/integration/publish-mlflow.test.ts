@@ -83,25 +83,27 @@ describe('publishing to MLflow', { skip: noMlflowServer }, () => {
   })
 
   it('makes no second version of the same files, moves only aliases that are elsewhere, and numbers other files', async () => {
+    // Filters have a way to write it in one kind of quotes only.
+    const name = "o'hara fraud"
     await write({ 'model.onnx': 'graph', 'weights.bin': 'weights', 'more/a part.bin': 'part', empty: '' })
-    const first = await published(dir, 'mlflow:fraud', '--alias', 'next')
+    const first = await published(dir, `mlflow:${name}`, '--alias', 'next')
     const bytes = 16 + (first.files.find(({ path }) => path === 'MLmodel')?.bytes ?? 0)
     assert.deepEqual([first.version, first.uploadedBytes, first.movedAliases], ['1', bytes, ['next']])
-    const again = await published(dir, 'mlflow:fraud', '--alias', 'next', '--alias', 'stable')
+    const again = await published(dir, `mlflow:${name}`, '--alias', 'next', '--alias', 'stable')
     assert.deepEqual([again.version, again.uploadedBytes, again.movedAliases], ['1', 0, ['stable']])
-    assert.match((await publish(dir, 'mlflow:fraud')).stdout, /has these files already as version 1: 5 files/)
+    assert.match((await publish(dir, `mlflow:${name}`)).stdout, /has these files already as version 1: 5 files/)
     await write({ 'weights.bin': 'WEIGHTS' })
-    const second = await published(dir, 'mlflow:fraud', '--alias', 'next')
+    const second = await published(dir, `mlflow:${name}`, '--alias', 'next')
     assert.deepEqual([second.version, second.uploadedBytes, second.movedAliases], ['2', bytes, ['next']])
     const { mlflow } = rig.connect(server.uri, { limits: PATIENT })
     assert.deepEqual(
-      new Map((await mlflow.model('fraud')).aliases),
+      new Map((await mlflow.model(name)).aliases),
       new Map([
         ['next', '2'],
         ['stable', '1'],
       ]),
     )
-    const { tags } = await mlflow.version('fraud', '2')
+    const { tags } = await mlflow.version(name, '2')
     assert.deepEqual(tags, new Map(second.files.map(({ path, sha256 }) => [digestTag(path), sha256])))
   })
 
