@@ -296,7 +296,7 @@ export class ArtifactStore implements ArtifactRoom {
       clock,
       minFreeDiskBytes: options.minFreeDiskBytes,
       whole: (files) => this.#integrity.whole(files),
-      checkGraph: (manifest, tenant) => checkFleetGraph(pool, this.#dir, options, manifest, tenant),
+      checkGraph: (manifest) => checkFleetGraph(pool, this.#dir, options, manifest),
       hold: (artifact) => {
         const manifest = index.get(artifact)
         return manifest && { manifest, release: this.hold(artifact) }

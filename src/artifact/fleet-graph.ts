@@ -15,7 +15,6 @@ export async function checkFleetGraph(
   cache: string,
   { maxNodes, extraDomains }: ArtifactOptions,
   { file, blobs, signature }: Manifest,
-  tenant: string,
 ): Promise<void> {
   const call: ExamineCall = {
     dir: cache,
@@ -25,9 +24,9 @@ export async function checkFleetGraph(
     allowOrt: false,
     signatureOnly: true,
   }
-  // Takes a millisecond, in the lane whose child is warm.
+  // Not among compiles: one that waits until nobody fetches would wait for this, and this for it.
   const looked = await pool
-    .compile(tenant, 0, (turn) => turn.call<ExamineReply>(COMPILER_CALLS.examine, call))
+    .digest(0, (turn) => turn.call<ExamineReply>(COMPILER_CALLS.examine, call))
     .catch((error: unknown) => {
       if (!(error instanceof GatewayError) || error.code !== 'ARTIFACT_INVALID') throw error
       throw new FleetTrouble('wrong', `its graph is refused: ${error.message}`)

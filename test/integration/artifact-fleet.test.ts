@@ -154,6 +154,32 @@ describe('artifacts of a fleet', () => {
     assert.deepEqual([...(store.fleet?.lookups ?? [])], [['late', 1]])
   })
 
+  it('are taken over while a compile of the same tenant holds the compiler', async (t) => {
+    const place = await filled(t)
+    const { promise: mayRead, resolve: letRead } = Promise.withResolvers<void>()
+    const read = place.read.bind(place)
+    place.read = async (...args) => {
+      await mayRead
+      return await read(...args)
+    }
+    const second = machine(t, place)
+    const store = await second.open()
+    const fetched = store.compile(await second.fixture.source(customer(1).model))
+    await place.asked('/manifest.json')
+    const { promise: isHeld, resolve: held } = Promise.withResolvers<void>()
+    const { promise: mayEnd, resolve: letEnd } = Promise.withResolvers<boolean>()
+    const isUnchanged = () => {
+      held()
+      return mayEnd
+    }
+    const compiled = store.compile(await second.fixture.source(customer(2).model, {}, { isUnchanged }))
+    await isHeld
+    letRead()
+    assert.equal((await fetched).isFetched, true)
+    letEnd(true)
+    await compiled
+  })
+
   it('are brought once for all who ask at the same time', async (t) => {
     const place = await filled(t)
     const second = machine(t, place)
