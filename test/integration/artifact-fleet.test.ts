@@ -96,7 +96,6 @@ describe('artifacts of a fleet', () => {
     await store.compile(two)
     const rest = place.readBytes - whole
     assert.ok(rest < 0.15 * whole, `${rest} of ${whole} bytes again`)
-    console.log(rest, whole, rest / whole)
     assert.equal(second.compiles(), 0)
     const { manifest } = await store.compile(two)
     await assertAnswers(store, manifest, customer(2))

@@ -22,6 +22,7 @@ import { GatewayError } from '../../src/domain/errors.ts'
 import { EngineSession } from '../../src/engine/session.ts'
 import { compileOptions } from '../../src/engine/session-options.ts'
 import { StoreFixture } from '../support/artifact/store-fixture.ts'
+import { until } from '../support/eventually.ts'
 
 const WEIGHT_BYTES = 4 * 160 * 160
 const xs = () => modelClass('XS').build({ customer: 1, family: 'head', seed: 1 })
@@ -129,14 +130,20 @@ test('a model that runs past the deadline is stopped, is a strike, and the next 
   assert.deepEqual(readdirSync(join(fixture.cache, 'tmp')), [], 'the killed compiler left its staging behind')
 })
 
-/** Compiles a model, and sends its compiler a signal as soon as there is one. */
+/** Compiles a model in a compiler that stands still, and sends it a signal once it surely has the job. */
 async function compileUnder(t: TestContext, signal: NodeJS.Signals) {
   const fixture = new StoreFixture(t)
   const store = await fixture.open()
-  const compiling = store.compile(await fixture.source(slow().model))
+  const source = await fixture.source(slow().model)
   const pid = fixture.events.find((event) => event.name === 'compiler.started')?.fields.pid
   assert.ok(typeof pid === 'number')
+  process.kill(pid, 'SIGSTOP')
+  const compiling = store.compile(source)
+  compiling.catch(() => {})
+  await until('a compiler has the job', () => store.compilers().some(({ running }) => running > 0))
   process.kill(pid, signal)
+  // What stands still takes no other signal than SIGKILL.
+  process.kill(pid, 'SIGCONT')
   return { fixture, store, compiling }
 }
 
