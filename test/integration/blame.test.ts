@@ -78,10 +78,13 @@ function neighbour(server: ServerProcess): { stop(): Promise<number[]> } {
   }
 }
 
-/** Requests that come to the only worker while it is held up, and so are handed over together. */
+/** Requests that come to the only worker while it is held up, and so are handed over together. Beside a neighbour. */
 async function together(server: ServerProcess, all: readonly (readonly NamedTensor[])[]): Promise<Answer[]> {
-  const holding = infer(server.client, 'acme/slow', iterations(3000))
-  await until('the worker is held', async () => (await inFlight(server)) >= 2)
+  // A load of its own would hold nothing up.
+  assert.equal((await infer(server.client, 'acme/slow', iterations(1))).status, 200)
+  const holding = infer(server.client, 'acme/slow', iterations(10_000))
+  // This one, the neighbour's, and the question itself.
+  await until('the worker is held', async () => (await inFlight(server)) >= 3)
   const answers = all.map((inputs) => infer(server.client, MODEL, inputs))
   assert.equal((await holding).status, 200)
   return await Promise.all(answers)
