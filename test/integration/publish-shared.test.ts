@@ -177,12 +177,14 @@ describe('publishing with shared tensors', { skip: noS3Server }, () => {
   })
 
   it('fetches a tensor again where the copy to take it from is another by now', async (context) => {
-    const cache = await mkdtemp(join(tmpdir(), 'modelmux-shared-'))
-    context.after(() => rm(cache, { recursive: true, force: true }))
     const { shared } = await published(folder.path('c1', '1'), `${root}one/1`)
     await published(folder.path('c2', '1'), `${root}two/1`)
+    const cache = await mkdtemp(join(tmpdir(), 'modelmux-shared-'))
     const server = await serve(cache)
-    context.after(() => server.stop())
+    context.after(async () => {
+      await server.stop()
+      await rm(cache, { recursive: true, force: true })
+    })
     await server.logs('registry.scanned')
     await assertServes(server, 'one', 1)
     const largest = shared.toSorted((a, b) => b.bytes - a.bytes)[0]

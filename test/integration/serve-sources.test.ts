@@ -60,9 +60,13 @@ describe('serving models from several places', { skip: noS3Server }, () => {
     for (const name of ['acme/churn', 'acmes/fraud', 'fraud']) await publish(name)
 
     const cache = await mkdtemp(join(tmpdir(), 'modelmux-sources-'))
-    context.after(() => rm(cache, { recursive: true, force: true }))
+    const servers: ServerProcess[] = []
+    context.after(async () => {
+      await Promise.all(servers.map((one) => one.stop()))
+      await rm(cache, { recursive: true, force: true })
+    })
     const server = await serve(cache)
-    context.after(() => server.stop())
+    servers.push(server)
     await server.logs('registry.scanned', ({ prefix }) => prefix === undefined)
     await server.logs('registry.scanned', ({ prefix }) => prefix === 'acme')
     await server.logs('registry.root_lost', ({ prefix }) => prefix === 'bolt')
@@ -105,7 +109,7 @@ describe('serving models from several places', { skip: noS3Server }, () => {
     // Nor does a start wait for them: what was known and compiled is there.
     await server.stop()
     const second = await serve(cache)
-    context.after(() => second.stop())
+    servers.push(second)
     await second.logs('registry.scanned', ({ prefix }) => prefix === undefined)
     for (const name of ['late', 'acme/churn'])
       assertOutputs(await infer(second.client, name, inputs), addOne().expected(inputs))
