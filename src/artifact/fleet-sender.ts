@@ -35,7 +35,7 @@ export interface FleetSenderParts {
 
 /** Whoever waits for the first answer of a model has the network and the disk for himself. */
 const SEND_AFTER_MS = 1_000
-/** Of one artifact, `retryMs` apart, while the place does not answer. */
+/** Of one artifact, `retryMs` apart, while the place does not answer. Once one was given up, the next have one try each until one is sent. */
 const MAX_TRIES = 5
 
 export class FleetSender {
@@ -43,6 +43,7 @@ export class FleetSender {
   readonly #queue = new Set<string>()
   readonly #closing = new AbortController()
   #running: Promise<void> | undefined
+  #hasGivenUp = false
 
   constructor(parts: FleetSenderParts) {
     this.#parts = parts
@@ -99,11 +100,15 @@ export class FleetSender {
       try {
         await this.#send(held.manifest, signal)
         circuit.succeeded()
+        this.#hasGivenUp = false
         return
       } catch (error) {
         if (signal.aborted) return onDropped(artifact, 'closed', undefined)
-        if (!(error instanceof FleetTrouble && error.kind === 'unavailable') || tries === MAX_TRIES)
+        const mayPass = error instanceof FleetTrouble && error.kind === 'unavailable'
+        if (!mayPass || this.#hasGivenUp || tries === MAX_TRIES) {
+          this.#hasGivenUp ||= mayPass
           return onDropped(artifact, 'failed', error)
+        }
       } finally {
         held.release()
       }

@@ -69,9 +69,15 @@ export class FolderLock {
         const server = await bind(pathOf(folder, number))
         if (server === undefined) continue
         const lock = new FolderLock(server, folder, number)
-        if (await lock.#isFirst(isAnswered)) {
-          await lock.#clearOlder()
-          return lock
+        try {
+          if (await lock.#isFirst(isAnswered)) {
+            await lock.#clearOlder()
+            return lock
+          }
+        } catch (error) {
+          // This process would find it answering, and be a guest of its own.
+          await lock.#cut()
+          throw error
         }
         await lock.#cut()
       }

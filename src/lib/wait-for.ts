@@ -2,9 +2,10 @@
 export function waitFor<T>(flight: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return flight
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
     const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    // Also where nobody waits any more: a flight whose failure is nobody's ends the process.
     flight.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }

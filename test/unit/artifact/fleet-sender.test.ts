@@ -156,6 +156,27 @@ describe('FleetSender', () => {
     assert.deepEqual(drops, ['failed'])
   })
 
+  it('tries once each of what comes after one was given up, until one is sent', async (t) => {
+    const { place, clock, drops, sender, add, sent } = scene(t, { retryMs: 5000 })
+    place.trouble = new FleetTrouble('unavailable', 'no answer')
+    for (const name of ['one', 'two', 'three']) sender.send(add(fleetArtifact(name)))
+    await clock.advance(1000)
+    for (let tries = 2; tries <= 5; tries++) await clock.advance(5000)
+    await sender.idle()
+    assert.equal(place.calls.length, 7)
+    assert.deepEqual(drops, ['failed', 'failed', 'failed'])
+    place.trouble = undefined
+    sender.send(add(fleetArtifact('four')))
+    await sent()
+    place.trouble = new FleetTrouble('unavailable', 'no answer')
+    sender.send(add(fleetArtifact('five')))
+    await clock.advance(1000)
+    place.trouble = undefined
+    await clock.advance(5000)
+    await sender.idle()
+    assert.equal(drops.length, 3)
+  })
+
   it('keeps a line that ends, and drops what is too large, what is gone, and what waits when it is closed', async (t) => {
     const { place, drops, sender, add, sent } = scene(t, { maxQueued: 2, maxArtifactBytes: 60_000 })
     const large = fleetArtifact('large', { graph: { digest: 'a'.repeat(64), bytes: 70_000 } })
