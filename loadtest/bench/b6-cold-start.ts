@@ -8,11 +8,12 @@
  * Beside each stands ONNX Runtime's own `create` and first run on the same file, in a fresh process and in one that has done it before;
  * its outputs are what our answers are held against. Every repetition is another customer's model.
  */
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { answerProblem } from '../generator/infer-answer.ts'
 import { type InferBody, inferBody } from '../generator/infer-request.ts'
 import { cachedBytes, dropPages } from '../measure/page-cache.ts'
+import { takeMemory } from '../measure/take-memory.ts'
 import { type ClassName, modelClass, modelName, type NamedTensor, Rng, writeFolder } from '../models/index.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 import { progressBar } from '../report/progress-line.ts'
@@ -141,7 +142,10 @@ async function measureNear(
   const { probe, inputs, signal } = scene
   const file = fileOf(scene, number)
   const expected: PlainReport[] = []
+  const { size } = await stat(file)
+  const takesMemory = (): Promise<void> => takeMemory(dirname(scene.modelsFolder), size)
   const plain = async (kind: PlainKind): Promise<void> => {
+    await takesMemory()
     const report = kind === 'warm' ? await warmEngine.plain(file, inputs) : await plainInFreshProcess(file, inputs)
     starts.plain.push({ kind, ...report })
     expected.push(report)
@@ -156,8 +160,10 @@ async function measureNear(
   } else {
     await plain('fresh')
   }
+  await takesMemory()
   const touched = await measureOurs(scene, number, isFar ? 'first touch, source dropped' : 'first touch', starts)
   await plain('warm')
+  await takesMemory()
   const cached = await measureOurs(scene, number, 'cached', starts)
   if (isFar) await plain('fresh')
   for (const start of [touched, cached]) check(starts, start, number, expected)

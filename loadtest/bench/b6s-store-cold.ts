@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { REMOTE_STORE_LIMITS } from '../../src/store/remote-store.ts'
 import { inferBody } from '../generator/infer-request.ts'
 import { rotated } from '../measure/statistics.ts'
+import { takeMemory } from '../measure/take-memory.ts'
 import { type ClassName, modelClass, modelName, Rng, writeFolder } from '../models/index.ts'
 import type { BenchFindings } from '../report/bench-result.ts'
 import { progressBar } from '../report/progress-line.ts'
@@ -124,6 +125,7 @@ async function measure(scene: Scene, rep: number, fetches: ClassFetches): Promis
   const times: Partial<Record<keyof FetchTimes, number>> = {}
   for (const [contender, time] of rotated(contenders, rep)) {
     scene.signal.throwIfAborted()
+    await takeMemory(scene.folder, bytes)
     times[contender] = await time()
   }
   const { ceiling = Number.NaN, curlRanges = Number.NaN, curlShares = Number.NaN, ours = Number.NaN } = times
